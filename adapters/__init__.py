@@ -1,0 +1,1 @@
+"""Local formats of agencies to shared messages and back."""

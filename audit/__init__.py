@@ -1,0 +1,1 @@
+"""The tamper-evident audit log: tree, leaf, checkpoint, store, witness, verifier."""

@@ -1,0 +1,1 @@
+"""Scripts that make and run a federation: certificates, private broker, demo data, policy bundle."""

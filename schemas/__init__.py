@@ -1,0 +1,1 @@
+"""The shared language of the federation: protobuf messages, field classes and checks."""
