@@ -68,7 +68,7 @@ def _assert_inner(inner: Descriptor, outer_class: str, above: frozenset[str]) ->
         return
     for field in inner.fields:
         given = field_class(field)
-        # An open type (a directory's member) may stand only in an open field: nothing inside may be less than its holder.
+        # An open type (a directory's member) may stand only in an open field.
         if given != INHERIT and not (given == OPEN and outer_class == OPEN):
             raise UnclassedField(
                 f"{field.full_name} has the class {given} inside a field of class {outer_class}",

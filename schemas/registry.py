@@ -49,7 +49,7 @@ def body_type(name: str) -> type[Message]:
 
 def descriptor_of(name: str) -> Descriptor:
     """Return the descriptor of a body type. UnknownType when there is none."""
-    return body_type(name).DESCRIPTOR
+    return body_type(name).DESCRIPTOR  # type: ignore[return-value]  # upb's descriptors are of another class with the same face
 
 
 def short_name(full_name: str) -> str:
