@@ -1,0 +1,1 @@
+"""Generated protobuf code of lianfang.audit.v1; never edited by hand."""

@@ -1,0 +1,184 @@
+"""A node's configuration: node.toml in its directory, overridden by LIANFANG_… in the environment.
+
+- Unknown keys are refused with "did you mean"; a wrong value names the key, what was expected and the cure.
+- `origins` says for each value whether it came from the file, the environment or the default.
+- Secrets are never values here, only paths to owner-only files.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bus.errors import Usage
+
+ENVIRONMENT_PREFIX = "LIANFANG_"
+AGENCY_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*\Z"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Broker(_Strict):
+    """Where the broker is and how to prove who we are."""
+
+    host: str = "localhost"
+    port: int = Field(default=5671, ge=1, le=65535)
+    virtual_host: str = "bus"
+    ca_file: str = "tls/ca.pem"
+    certificate_file: str = "tls/cert.pem"
+    key_file: str = "tls/key.pem"
+
+
+class LocalSystem(_Strict):
+    """The agency's own system."""
+
+    profile: str
+    service: str = Field(pattern=r"^svc-[a-z]+(-[a-z]+)*\Z")
+    directory: str = "handover"
+
+
+class Oversight(_Strict):
+    """Who witnesses this node's log."""
+
+    witnesses: tuple[str, ...] = ()
+    ship_every_s: float = Field(default=1.0, gt=0)
+
+
+class Timers(_Strict):
+    """Seconds until a row without receipt is sent again, by lane."""
+
+    receipt_urgent_s: float = Field(default=30.0, gt=0)
+    receipt_normal_s: float = Field(default=900.0, gt=0)
+    receipt_bulk_s: float = Field(default=21600.0, gt=0)
+    append_deadline_s: float = Field(default=2.0, gt=0)
+
+
+class Operator(_Strict):
+    """A person at this agency, known by the user id that the kernel gives for the control socket's peer."""
+
+    uid: int = Field(ge=0)
+    identity: str = Field(min_length=1, max_length=64)
+    roles: tuple[str, ...]
+
+
+class CaseEntry(_Strict):
+    """A case of the agency's own register."""
+
+    reference: str = Field(min_length=1, max_length=64)
+    status: str = Field(pattern=r"^(filed|closed)\Z")
+    team: tuple[str, ...] = ()
+
+
+class NodeConfig(_Strict):
+    """The whole configuration of a node."""
+
+    agency: str = Field(pattern=AGENCY_PATTERN, max_length=32)
+    transport: str = Field(default="rabbitmq", pattern=r"^(rabbitmq|memory)\Z")
+    database: str = "sqlite:///node.db"
+    broker: Broker = Broker()
+    local_system: LocalSystem | None = None
+    oversight: Oversight = Oversight()
+    timers: Timers = Timers()
+    operators: tuple[Operator, ...] = ()
+    cases: tuple[CaseEntry, ...] = ()
+    log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)\Z")
+
+
+def load(directory: Path, environment: Mapping[str, str] | None = None) -> tuple[NodeConfig, dict[str, str]]:
+    """Return the configuration and where each value came from. Usage when it is missing or wrong."""
+    path = directory / "node.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Usage(
+            f"there is no node in {directory}",
+            cure="make one with `lianfang node init`, or name another directory with --dir",
+            code="LF-CONFIG-MISSING",
+        ) from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Usage(f"node.toml is not TOML: {error}", cure="mend the line it names", code="LF-CONFIG-SYNTAX") from None
+    origins = dict.fromkeys(_leaves(values), "node.toml")
+    for key, value in _overrides(environment if environment is not None else os.environ):
+        _set(values, key, value)
+        origins[".".join(key)] = f"environment {ENVIRONMENT_PREFIX}{'__'.join(key).upper()}"
+    try:
+        config = NodeConfig.model_validate(values)
+    except ValidationError as error:
+        raise _explained(error) from None
+    for key in _leaves(config.model_dump()):
+        origins.setdefault(key, "default")
+    return config, origins
+
+
+def database_url(config: NodeConfig, directory: Path) -> str:
+    """Return the database's URL; a relative SQLite path is within the node's directory."""
+    prefix = "sqlite:///"
+    if config.database.startswith(prefix) and not config.database.startswith(prefix + "/"):
+        return prefix + str(directory.resolve() / config.database.removeprefix(prefix))
+    return config.database
+
+
+def shown(config: NodeConfig, origins: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Return (key, value, origin) for people; passwords in a database URL are masked."""
+    rows = []
+    for key, value in _leaves(config.model_dump()).items():
+        text = str(value)
+        if key == "database" and "@" in text:
+            scheme, rest = text.split("://", 1)
+            text = f"{scheme}://***@{rest.rsplit('@', 1)[1]}"
+        rows.append((key, text, origins.get(key, "default")))
+    return rows
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _leaves(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[list[str], str]]:
+    for name, value in sorted(environment.items()):
+        key = name.removeprefix(ENVIRONMENT_PREFIX)
+        if key == name or not key.startswith(("NODE_",)):
+            continue
+        yield key.removeprefix("NODE_").lower().split("__"), value
+
+
+def _set(values: dict[str, Any], key: list[str], value: str) -> None:
+    for part in key[:-1]:
+        values = values.setdefault(part, {})
+    values[key[-1]] = value
+
+
+def _explained(error: ValidationError) -> Usage:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(NodeConfig), n=1)
+        hint = f"did you mean {near[0]}?" if near else "remove it"
+        return Usage(f"node.toml has an unknown key {place}", cure=hint, code="LF-CONFIG-UNKNOWN-KEY")
+    return Usage(
+        f"node.toml: {place}: {first['msg']}", cure=f"give {place} a value of that kind", code="LF-CONFIG-VALUE"
+    )
+
+
+def _known_keys(model: type[BaseModel]) -> list[str]:
+    keys: list[str] = []
+    for name, info in model.model_fields.items():
+        keys.append(name)
+        for candidate in (info.annotation, *getattr(info.annotation, "__args__", ())):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                keys += _known_keys(candidate)
+    return keys

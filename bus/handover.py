@@ -1,0 +1,350 @@
+"""Handing messages over: to the agency's own system through an adapter, or to the node's own handlers.
+
+A message waits with handover = pending until it has been handed over, and is handed over again after a crash; so what
+follows must bear repetition: files have the message's id as their name, results are fingerprinted, and the local system
+is told the requester's own number of the order.
+
+The local system's actor is a named service: it opens like anyone else, with leaves.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from google.protobuf.message import Message
+from sqlalchemy import select, update
+
+import adapters
+from adapters.convert import convert
+from adapters.errors import FileRefused
+from adapters.model import Converted
+from adapters.render import render
+from bus import leaves, store
+from bus.errors import BusError, NotFound, Refused, Retry
+from bus.opening import Opening
+from bus.orders import states
+from bus.outbound import AlreadySent, Draft, Outbound, Sent
+from bus.parts import Actor, Parts, Statement
+from bus.passing import move_order
+from bus.policy.model import Decision
+from schemas.v1 import common_pb2, freeze_pb2, stop_payment_pb2
+
+_log = structlog.get_logger(__name__)
+
+_RETRY_MS = 500
+_RETRY_MS_MAX = 60_000
+_ANSWER_BYTES_MAX = 8 * 1024 * 1024
+_UNMATCHED_MS_MAX = 10 * 60 * 1000
+
+
+@dataclass(frozen=True)
+class LocalSystem:
+    """The agency's own system: the dialect it speaks, the service that acts for it, and the folder where they meet.
+
+    `directory/out` holds what we give it, `directory/in` what it gives us; both belong to the node's owner.
+    """
+
+    profile: str
+    service: str
+    directory: Path
+
+
+class Handover:
+    """Works off what is pending."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        opening: Opening,
+        outbound: Outbound,
+        system: LocalSystem | None,
+        handlers: dict[str, Callable[[bytes], None]],
+    ) -> None:
+        self._parts = parts
+        self._opening = opening
+        self._outbound = outbound
+        self._system = system
+        self._handlers = handlers
+        self._waits: dict[bytes, int] = {}
+
+    def run_due(self, limit: int = 64) -> int:
+        """Hand over what is due; return how many were done. What fails is tried again, ever more slowly."""
+        now = self._parts.clock.now_ms()
+        table = store.messages
+        query = (
+            select(table.c.message_id, table.c.type)
+            .where(table.c.handover == "pending", table.c.handover_after_ms <= now)
+            .order_by(table.c.handover_after_ms)
+            .limit(limit)
+        )
+        with self._parts.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        done = 0
+        for row in rows:
+            try:
+                with self._parts.steps("handover"):
+                    self._hand_over(row.message_id, row.type)
+                done += 1
+            except Retry as error:
+                self._later(row.message_id, error)
+            except BusError as error:
+                self._fail(row.message_id, error)
+        return done
+
+    def _hand_over(self, message_id: bytes, type_name: str) -> None:
+        handler = self._handlers.get(type_name)
+        if handler is not None:
+            handler(message_id)
+        elif type_name in states.RESULT_OF:
+            self._hand_over_order(message_id, type_name)
+        else:
+            self._hand_over_result(message_id)
+        self._settle(message_id, "done")
+
+    def _settle(self, message_id: bytes, handover: str) -> None:
+        table = store.messages
+        with self._parts.write() as connection:
+            connection.execute(update(table).where(table.c.message_id == message_id).values(handover=handover))
+        self._waits.pop(message_id, None)
+
+    def _later(self, message_id: bytes, error: BusError) -> None:
+        wait = min(self._waits.get(message_id, _RETRY_MS // 2) * 2, _RETRY_MS_MAX)
+        self._waits[message_id] = wait
+        _log.warning("handover.later", message_id=message_id.hex(), code=error.code, wait_ms=wait)
+        table = store.messages
+        with self._parts.write() as connection:
+            connection.execute(
+                update(table)
+                .where(table.c.message_id == message_id)
+                .values(handover_after_ms=self._parts.clock.now_ms() + wait)
+            )
+
+    def _fail(self, message_id: bytes, error: BusError) -> None:
+        """A person must look at it: it goes to the inbox, where its clock runs on."""
+        _log.error("handover.failed", message_id=message_id.hex(), code=error.code, cause=error.cause, cure=error.cure)
+        self._settle(message_id, "failed")
+
+    def _open_all(self, message_id: bytes) -> Message:
+        assert self._system is not None
+        actor = Actor(self._system.service, service=True)
+        _, inspection = self._opening.look(message_id)
+        if not inspection.classes:
+            raise Retry(
+                "the grant that opens this message has not arrived",
+                cure="it was asked for with the receipt; nothing to do",
+                code="LF-HANDOVER-NO-GRANT",
+            )
+        opened = self._opening.open(
+            message_id, inspection.classes, actor, Statement(inspection.purpose, inspection.legal_basis), action="HAND_OVER"
+        )
+        return opened.message
+
+    def _hand_over_order(self, message_id: bytes, type_name: str) -> None:
+        assert self._system is not None
+        order = self._open_all(message_id)
+        application = self._parts.keys.blind("application", [order.application_id], 0)[0]  # type: ignore[attr-defined]  # every order has it
+        table = store.orders
+        with self._parts.write() as connection:
+            connection.execute(update(table).where(table.c.message_id == message_id).values(application=application))
+        decision = self._effect(order, message_id)
+        if not decision.permitted:
+            self._refuse_order(message_id, type_name, order, decision)
+            return
+        self._write(message_id, order)
+        with self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
+            move_order(transaction, message_id, states.HANDED_OVER, self._parts.clock.now_ms())
+
+    def _effect(self, order: Message, message_id: bytes) -> Decision:
+        """Decide whether the order may take effect here: its papers must be with it (result 0600 without them)."""
+        assert self._system is not None
+        envelope, inspection = self._opening.look(message_id)
+        kinds = tuple(
+            common_pb2.AttachmentKind.Name(paper.kind).removeprefix("ATTACHMENT_KIND_").lower()
+            for paper in order.attachments  # type: ignore[attr-defined]  # every order has them
+        )
+        request = leaves.policy_request(
+            self._parts,
+            leaves.Ask(
+                point="effect",
+                action="hand_over",
+                message_type=envelope.header.type.rsplit(".", 1)[-1],
+                sender=envelope.header.sender,
+                statement=Statement(inspection.purpose, inspection.legal_basis),
+                sealed_purpose=inspection.purpose,
+                actor=Actor(self._system.service, service=True),
+                attachments=kinds,
+                kind=_kind(order),
+                case_present=inspection.case_present,
+            ),
+        )
+        decision = self._parts.bundle.decide(request)
+        if not decision.permitted:
+            leaf = leaves.denial(
+                self._parts,
+                action="HAND_OVER",
+                message_type=envelope.header.type,
+                peers=(envelope.header.sender,),
+                actor=Actor(self._system.service, service=True),
+                statement=Statement(inspection.purpose, inspection.legal_basis),
+                decision=decision,
+                subjects=inspection.subjects,
+                envelope=envelope,
+            )
+            with self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
+                transaction.append(leaf)
+        return decision
+
+    def _refuse_order(self, message_id: bytes, type_name: str, order: Message, decision: Decision) -> None:
+        result = common_pb2.CodedValue(scheme="tfms.result", code=decision.result_code or "9999")
+        body: Message
+        if type_name == "lianfang.v1.StopPaymentOrder":
+            body = stop_payment_pb2.StopPaymentResult(
+                application_id=order.application_id,  # type: ignore[attr-defined]  # every order has it
+                kind=order.kind,  # type: ignore[attr-defined]
+                result=result,
+                target=order.target,  # type: ignore[attr-defined]
+                feedback_remark=decision.reason,
+            )
+        else:
+            body = freeze_pb2.FreezeResult(
+                application_id=order.application_id,  # type: ignore[attr-defined]
+                kind=order.kind,  # type: ignore[attr-defined]
+                result=result,
+                target=order.target,  # type: ignore[attr-defined]
+                feedback_remark=decision.reason,
+            )
+        self._send_result(message_id, body, self._parts.keys.fingerprint([b"refusal" + message_id])[0], states.REFUSED)
+
+    def _send_result(self, order_id: bytes, body: Message, fingerprint: bytes, via: str) -> None:
+        assert self._system is not None
+        table = store.messages
+        with self._parts.engine.connect() as connection:
+            order = connection.execute(select(table).where(table.c.message_id == order_id)).first()
+        assert order is not None
+        _, inspection = self._opening.look(order_id)
+        outcome = self._outbound.send(
+            [
+                Draft(
+                    body,
+                    (order.sender,),
+                    "urgent",
+                    correlation_id=order.correlation_id,
+                    causation_id=order_id,
+                    fingerprint=fingerprint,
+                )
+            ],
+            Actor(self._system.service, service=True),
+            Statement(inspection.purpose, inspection.legal_basis),
+        )[0]
+        if not isinstance(outcome, Sent | AlreadySent):
+            raise Refused(outcome.reason, cure=outcome.next_step, code=outcome.code, rules=list(outcome.rule_ids))
+        now = self._parts.clock.now_ms()
+        with self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
+            if via == states.REFUSED:
+                move_order(transaction, order_id, states.REFUSED, now)
+            else:
+                move_order(transaction, order_id, states.HANDED_OVER, now)
+            move_order(transaction, order_id, states.ANSWERED, now, outcome.message_id)
+
+    def _hand_over_result(self, message_id: bytes) -> None:
+        self._write(message_id, self._open_all(message_id))
+
+    def _write(self, message_id: bytes, message: Message) -> None:
+        """Write the message in the local dialect, whole or not at all."""
+        assert self._system is not None
+        envelope, _ = self._opening.look(message_id)
+        profile = adapters.profiles()[self._system.profile]
+        rendered = render(
+            profile,
+            message,
+            {"message_id": message_id.hex(), "sender": envelope.header.sender, "agency": self._parts.agency},
+        )
+        if rendered.loss:
+            _log.warning("handover.loss", message_id=message_id.hex(), fields=list(rendered.loss))
+        with self._parts.steps("handover.write"):
+            write_whole(self._system.directory / "out" / f"{message_id.hex()}.xml", rendered.data)
+
+    def poll(self) -> int:
+        """Take the local system's files; return how many were dealt with. A file that cannot be read goes to failed/."""
+        if self._system is None:
+            return 0
+        dealt = 0
+        for path in sorted((self._system.directory / "in").glob("*.xml")):
+            try:
+                with self._parts.steps("handover.poll"):
+                    dealt += self._take_answer(path)
+            except Retry as error:
+                _log.warning("answer.later", file=path.name, code=error.code)
+            except (BusError, FileRefused) as error:
+                _log.error("answer.failed", file=path.name, code=error.code, cause=error.cause, cure=error.cure)
+                _move(path, "failed")
+        return dealt
+
+    def _take_answer(self, path: Path) -> bool:
+        assert self._system is not None
+        data = path.read_bytes()
+        if len(data) > _ANSWER_BYTES_MAX:
+            raise Refused(f"the file is larger than {_ANSWER_BYTES_MAX} bytes", code="LF-ANSWER-TOO-LARGE")
+        rows = list(convert(adapters.profiles()[self._system.profile], data))
+        for row in rows:
+            if not isinstance(row, Converted):
+                raise Refused(row.cause, cure=row.cure, code=row.code)
+        for row in rows:
+            assert isinstance(row, Converted)
+            order_id = self._order_of(row.message)
+            if order_id is None:
+                age_ms = self._parts.clock.now_ms() - int(path.stat().st_mtime * 1000)
+                if age_ms < _UNMATCHED_MS_MAX:
+                    return False  # the order may be on its way; look again
+                raise NotFound(
+                    "the answer names an order that was never received here",
+                    cure="compare its ApplicationID with `lianfang order list`",
+                    code="LF-ANSWER-UNMATCHED",
+                )
+            self._send_result(order_id, row.message, self._parts.keys.fingerprint([row.raw])[0], states.ANSWERED)
+        _move(path, "done")
+        return True
+
+    def _order_of(self, result: Message) -> bytes | None:
+        application = self._parts.keys.blind("application", [result.application_id], 0)[0]  # type: ignore[attr-defined]  # every result has it
+        table = store.orders
+        query = (
+            select(table.c.message_id)
+            .where(
+                table.c.application == application,
+                table.c.type == states.ORDER_OF[result.DESCRIPTOR.full_name],
+                table.c.side == "received",
+            )
+            .order_by(table.c.created_ms.desc())
+        )
+        with self._parts.engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else bytes(row.message_id)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees all of it or none, also after a crash; readable by its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = path.with_suffix(".part")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+
+
+def _move(path: Path, folder: str) -> None:
+    target = path.parent / folder
+    target.mkdir(exist_ok=True, mode=0o700)
+    path.rename(target / path.name)
+
+
+def _kind(order: Message) -> str:
+    field = order.DESCRIPTOR.fields_by_name["kind"]
+    name = field.enum_type.values_by_number[order.kind].name  # type: ignore[attr-defined]  # every order has it
+    return str(name.rsplit("_", 1)[-1].lower())
+
+

@@ -1,0 +1,212 @@
+"""A local file becomes messages: bytes → rows → mapping → shared messages → the way out.
+
+Every row has exactly one outcome: sent, sent before, held back by the profile, or refused by policy. Held-back rows are
+kept, encrypted at rest, with cause and cure; lineage goes with each sent message, encrypted at rest too.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import select
+
+import adapters
+from adapters.convert import convert
+from adapters.errors import FileRefused
+from adapters.model import Converted, HeldBack, Lineage
+from bus import leaves, limits, store
+from bus.errors import Usage
+from bus.outbound import AlreadySent, Draft, NotSent, Outbound, Sent
+from bus.parts import Actor, Parts, Statement
+from schemas import checks
+from schemas.errors import MessageRefused
+
+LANE_OF = {
+    "StopPaymentOrder": "urgent",
+    "StopPaymentResult": "urgent",
+    "FreezeOrder": "urgent",
+    "FreezeResult": "urgent",
+    "SuspiciousAccountNotice": "normal",
+    "SpoofedCallReport": "normal",
+    "CallDetailRequest": "normal",
+    "Acknowledgement": "normal",
+    "CallDetailAnswer": "bulk",
+}
+_BATCH = 512
+
+
+@dataclass
+class Intake:
+    """What became of a file."""
+
+    rows_in: int = 0
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    already_sent: list[dict[str, Any]] = field(default_factory=list)
+    held_back: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+
+
+class FileIntake:
+    """Takes files in."""
+
+    def __init__(self, parts: Parts, outbound: Outbound) -> None:
+        self._parts = parts
+        self._outbound = outbound
+
+    def take(
+        self,
+        data: bytes,
+        profile_name: str,
+        recipients: tuple[str, ...],
+        actor: Actor,
+        statement: Statement,
+        companions: Mapping[str, bytes],
+    ) -> Intake:
+        """Send every good row of a file. Usage when the file as a whole cannot be read; nothing is sent then."""
+        if len(data) > limits.SEND_FILE_BYTES_MAX:
+            raise Usage(
+                f"the file has {len(data)} bytes, more than {limits.SEND_FILE_BYTES_MAX}",
+                cure="split it; every part needs the header line",
+                code="LF-SEND-FILE-TOO-LARGE",
+            )
+        intake = Intake()
+        digest = sha256(data).digest()
+        try:
+            name = adapters.detect(data) if profile_name == "auto" else profile_name
+            if name not in adapters.profiles():
+                raise Usage(
+                    f"no profile {name}", cure="`lianfang map list` names them", code="LF-MAP-UNKNOWN-PROFILE"
+                )
+            rows = convert(adapters.profiles()[name], data, companions=companions)
+            while batch := list(islice(rows, _BATCH)):
+                self._take_batch(batch, name, digest, recipients, actor, statement, intake)
+        except FileRefused as error:
+            raise Usage(error.cause, cure=error.cure, code=error.code, rows_in=intake.rows_in) from error
+        return intake
+
+    def _take_batch(
+        self,
+        batch: list[Converted | HeldBack],
+        profile: str,
+        digest: bytes,
+        recipients: tuple[str, ...],
+        actor: Actor,
+        statement: Statement,
+        intake: Intake,
+    ) -> None:
+        intake.rows_in += len(batch)
+        prints = self._parts.keys.fingerprint([profile.encode() + b"\0" + row.raw for row in batch])
+        drafts: list[Draft] = []
+        rows: list[Converted] = []
+        held: list[tuple[HeldBack, bytes]] = []
+        for row, fingerprint in zip(batch, prints, strict=True):
+            if isinstance(row, HeldBack):
+                held.append((row, fingerprint))
+                continue
+            draft = Draft(
+                row.message,
+                recipients,
+                LANE_OF[row.message.DESCRIPTOR.name],
+                fingerprint=fingerprint,
+                lineage=lineage_bytes(row.lineage),
+            )
+            drafts.append(draft)
+            rows.append(row)
+        self._keep_held_back(held, profile, digest, intake)
+        for row, outcome in zip(rows, self._send(drafts, actor, statement), strict=True):
+            _report(row, outcome, intake)
+
+    def _send(
+        self, drafts: list[Draft], actor: Actor, statement: Statement
+    ) -> Iterator[Sent | AlreadySent | NotSent | MessageRefused]:
+        """Send what passes the checks; a message that breaks one is held back alone, not its whole batch."""
+
+
+        broken: dict[int, MessageRefused] = {}
+        good: list[Draft] = []
+        for number, draft in enumerate(drafts):
+            try:
+                checks.require_valid(draft.message)
+                good.append(draft)
+            except MessageRefused as error:
+                broken[number] = error
+        outcomes = iter(self._outbound.send(good, actor, statement))
+        for number in range(len(drafts)):
+            yield broken[number] if number in broken else next(outcomes)
+
+    def _keep_held_back(
+        self, held: list[tuple[HeldBack, bytes]], profile: str, digest: bytes, intake: Intake
+    ) -> None:
+        if not held:
+            return
+        table = store.held_back
+        with self._parts.engine.connect() as connection:
+            wanted = [fingerprint for _, fingerprint in held]
+            known = {
+                row.fingerprint
+                for row in connection.execute(select(table.c.fingerprint).where(table.c.fingerprint.in_(wanted)))
+            }
+        now = self._parts.clock.now_ms()
+        with self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
+            for row, fingerprint in held:
+                intake.held_back.append(
+                    {"row": row.record, "line": row.line, "code": row.code, "cause": row.cause, "cure": row.cure}
+                )
+                if fingerprint in known:
+                    continue
+                known.add(fingerprint)
+                transaction.connection.execute(
+                    table.insert(),
+                    {
+                        "fingerprint": fingerprint,
+                        "received_at_ms": now,
+                        "profile": profile,
+                        "source_sha256": digest,
+                        "record": row.record,
+                        "line": row.line,
+                        "code": row.code,
+                        "cause": row.cause,
+                        "cure": row.cure,
+                        "sealed_raw": self._parts.keys.protect(b"held-back" + fingerprint, row.raw),
+                    },
+                )
+                transaction.append(leaves.held_back(self._parts, row.code, digest, row.record))
+
+
+def _report(row: Converted, outcome: Sent | AlreadySent | NotSent | MessageRefused, intake: Intake) -> None:
+    where = {"row": row.record, "line": row.line}
+    for warning in row.warnings:
+        intake.warnings.append({**where, "code": warning.code, "field": warning.field, "cause": warning.cause})
+    match outcome:
+        case Sent():
+            intake.sent.append({**where, "message_id": outcome.message_id.hex(), "entry": outcome.log_index})
+        case AlreadySent():
+            intake.already_sent.append({**where, "message_id": outcome.message_id.hex()})
+        case NotSent():
+            intake.refused.append(
+                {
+                    **where,
+                    "code": outcome.code,
+                    "rules": list(outcome.rule_ids),
+                    "cause": outcome.reason,
+                    "cure": outcome.next_step,
+                    "missing": list(outcome.missing),
+                    "entry": outcome.log_index,
+                }
+            )
+        case MessageRefused():
+            first = outcome.violations[0]
+            intake.held_back.append({**where, "code": first.rule, "cause": outcome.cause, "cure": outcome.cure})
+
+
+def lineage_bytes(lineage: tuple[Lineage, ...]) -> bytes:
+    """Return lineage as JSON; it is encrypted before it is stored."""
+    return json.dumps(
+        [[item.field, item.record, item.line, item.column, item.raw, item.verb] for item in lineage], ensure_ascii=False
+    ).encode()
+
+

@@ -1,0 +1,40 @@
+"""Every limit of the bus, with its unit, in one place."""
+
+ENVELOPE_BYTES_MAX = 1024 * 1024 - 64 * 1024
+"""A message on the wire; the broker refuses more than 1 MiB with its own headers."""
+
+SEND_FILE_BYTES_MAX = 64 * 1024 * 1024
+"""A file given to `send` over the control socket."""
+
+CONTROL_REQUEST_BYTES_MAX = 96 * 1024 * 1024
+"""One request on the control socket (a file in base64)."""
+
+SEAL_BATCH_MAX = 64
+"""Messages sealed under one signature."""
+
+SHIPMENT_LEAVES_MAX = 512
+"""Log entries in one Checkpoint message; 512 leaves of 1 KiB stay under the envelope's limit."""
+
+SHIPMENT_BYTES_MAX = 512 * 1024
+"""Bytes of log entries in one Checkpoint message."""
+
+LIFETIME_MS = {"urgent": 48 * 3600 * 1000, "normal": 7 * 86400 * 1000, "bulk": 30 * 86400 * 1000}
+"""How long after sealing a receiver still takes a message, by lane."""
+
+CLOCK_SKEW_MS_MAX = 5 * 60 * 1000
+"""How far ahead of its receiver a sender's clock may be."""
+
+RECEIPT_WAIT_MS = {"urgent": 30_000, "normal": 900_000, "bulk": 21_600_000}
+"""How long after a confirm the receiver's receipt may take before the row is sent again."""
+
+RESEND_WAIT_MS_MAX = 6 * 3600 * 1000
+"""The longest pause between two sendings of the same row."""
+
+TOKEN_LIFETIME_MS = 5_000
+"""How long after its leaf an opening may be redeemed at the key service."""
+
+INBOX_PAGE_MAX = 500
+"""Rows of one inbox listing."""
+
+REQUIRED_POLICE_IDS = 2
+"""Police-ID scans that an order needs (result 0600 without them)."""

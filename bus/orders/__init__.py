@@ -1,0 +1,1 @@
+"""Orders with a running clock: their states, and what may follow what."""

@@ -1,0 +1,392 @@
+"""The way out of a message, in numbered steps.
+
+(1) who is acting, for what purpose, under which case, mandate and legal basis
+(2) policy: may this actor send it, and which class may each recipient read (ceiling and floor)
+(3) seal
+(4) in ONE database transaction: message + order state + audit leaf + one outbox row per recipient
+(5) the transport drains the outbox; a row lives until the receiver's signed receipt
+
+All branching on a message's fate is here; what it calls does not branch on it. What is refused leaves a DENIAL leaf.
+Nothing here opens a socket or a file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from google.protobuf.message import Message
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from audit.log import LogTransaction
+from bus import leaves, limits, store
+from bus.errors import Usage
+from bus.keyservice.protocol import SealRequest
+from bus.orders import states
+from bus.parts import Actor, Parts, Statement
+from bus.policy.bundle import plan_seal
+from bus.policy.model import Decision
+from bus.randomness import uuid7
+from bus.sealing.envelope import parse_header
+from bus.sealing.plan import compartments
+from schemas import checks, field_classes, registry
+
+PASSING_TYPES = frozenset({"lianfang.v1.Receipt", "lianfang.v1.Checkpoint", "lianfang.v1.Cosignature"})
+"""Types that answer for themselves: no leaf, no receipt, forgotten once confirmed (else a log would log its shipping)."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A message to send. `message` is never changed. An empty correlation_id begins a new exchange."""
+
+    message: Message
+    recipients: tuple[str, ...]
+    lane: str
+    correlation_id: bytes = b""
+    causation_id: bytes = b""
+    fingerprint: bytes = b""
+    lineage: bytes = b""
+    deadline_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message is in the outbox; `log_index` is its INTENT leaf."""
+
+    message_id: bytes
+    log_index: int
+
+
+@dataclass(frozen=True)
+class AlreadySent:
+    """The same record was sent before, as `message_id`."""
+
+    message_id: bytes
+
+
+@dataclass(frozen=True)
+class NotSent:
+    """Policy or a check refused it; `log_index` is the DENIAL leaf."""
+
+    code: str
+    rule_ids: tuple[str, ...]
+    reason: str
+    missing: tuple[str, ...]
+    next_step: str
+    log_index: int
+
+
+Outcome = Sent | AlreadySent | NotSent
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A draft that policy has let through."""
+
+    draft: Draft
+    body: bytes
+    statement: Statement
+    request: SealRequest
+    decision: Decision
+
+
+class Outbound:
+    """Sends messages."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def send(self, drafts: Sequence[Draft], actor: Actor, statement: Statement) -> list[Outcome]:
+        """Send each draft; the outcomes stand in the same order. Retry when keys, log or database do not answer."""
+        outcomes: list[Outcome] = []
+        for start in range(0, len(drafts), limits.SEAL_BATCH_MAX):
+            outcomes += self._send_batch(drafts[start : start + limits.SEAL_BATCH_MAX], actor, statement)
+        if outcomes:
+            self._parts.wake()  # (5)
+        return outcomes
+
+    def _send_batch(self, drafts: Sequence[Draft], actor: Actor, statement: Statement) -> list[Outcome]:
+        sent_before = self._sent_before(drafts)
+        outcomes: dict[int, Outcome] = {}
+        ready: dict[int, _Ready] = {}
+        twice: dict[int, int] = {}
+        first_with: dict[bytes, int] = {}
+        for number, draft in enumerate(drafts):
+            if draft.fingerprint in sent_before:
+                outcomes[number] = AlreadySent(sent_before[draft.fingerprint])
+                continue
+            if draft.fingerprint and draft.fingerprint in first_with:
+                twice[number] = first_with[draft.fingerprint]
+                continue
+            first_with[draft.fingerprint] = number
+            prepared = self._prepare(draft, actor, statement)  # (1) (2)
+            if isinstance(prepared, _Ready):
+                ready[number] = prepared
+            else:
+                outcomes[number] = prepared
+        sealed = self._seal([item.request for item in ready.values()])  # (3)
+        outcomes |= self._commit(dict(zip(ready, zip(ready.values(), sealed, strict=True), strict=True)), actor)  # (4)
+        for number, first in twice.items():
+            before = outcomes[first]
+            outcomes[number] = AlreadySent(before.message_id) if isinstance(before, Sent) else before
+        return [outcomes[number] for number in range(len(drafts))]
+
+    def _sent_before(self, drafts: Sequence[Draft]) -> dict[bytes, bytes]:
+        wanted = [draft.fingerprint for draft in drafts if draft.fingerprint]
+        if not wanted:
+            return {}
+        query = select(store.fingerprints).where(store.fingerprints.c.fingerprint.in_(wanted))
+        with self._parts.engine.connect() as connection:
+            return {row.fingerprint: row.message_id for row in connection.execute(query)}
+
+    def _prepare(self, draft: Draft, actor: Actor, statement: Statement) -> "_Ready | NotSent":
+        message, stated = _with_context(draft.message, statement)
+        full_name = message.DESCRIPTOR.full_name
+        checks.require_valid(message)
+        if draft.lane not in limits.LIFETIME_MS:
+            raise Usage(f"lane {draft.lane} is none of urgent, normal, bulk", cure="name one of them")
+        decision = leaves.first_denied(
+            [self._parts.bundle.decide(request) for request in self._send_requests(full_name, draft, actor, stated)]
+        )
+        present = frozenset(_classes_present(message))
+        plan = plan_seal(
+            self._parts.bundle,
+            message_type=_short(full_name),
+            purpose=stated.purpose,
+            legal_basis=stated.legal_basis,
+            sender=self._parts.agency,
+            sender_type=self._parts.directory.agency_type(self._parts.agency),
+            recipients={name: self._parts.directory.agency_type(name) for name in draft.recipients},
+            present_classes=present,
+            now_ms=self._parts.clock.now_ms(),
+        )
+        refusal = decision if not decision.permitted else next(iter(plan.refusals), None)
+        body = message.SerializeToString(deterministic=True)
+        if refusal is not None:
+            return self._deny(draft, actor, stated, refusal, body)
+        now = self._parts.clock.now_ms()
+        message_id = uuid7(now, self._parts.randomness)
+        request = SealRequest(
+            message_id=message_id,
+            type_name=full_name,
+            recipients=tuple(sorted(draft.recipients)),
+            lane=draft.lane,
+            sent_at_ms=now,
+            expires_at_ms=now + limits.LIFETIME_MS[draft.lane],
+            policy_serial=self._parts.bundle.serial,
+            correlation_id=draft.correlation_id or message_id,
+            causation_id=draft.causation_id,
+            body=body,
+            compartments=compartments(plan.audiences),
+            inline_grant=False,
+        )
+        return _Ready(draft, body, stated, request, decision)
+
+    def _send_requests(self, full_name: str, draft: Draft, actor: Actor, stated: Statement) -> list[leaves.Request]:
+        return [
+            leaves.policy_request(
+                self._parts,
+                leaves.Ask(
+                    point="effect",
+                    action="send",
+                    message_type=_short(full_name),
+                    sender=self._parts.agency,
+                    statement=stated,
+                    sealed_purpose=stated.purpose,
+                    actor=actor,
+                ),
+            )
+        ]
+
+    def _deny(self, draft: Draft, actor: Actor, stated: Statement, refusal: Decision, body: bytes) -> NotSent:
+        leaf = leaves.denial(
+            self._parts,
+            action="SEND",
+            message_type=draft.message.DESCRIPTOR.full_name,
+            peers=draft.recipients,
+            actor=actor,
+            statement=stated,
+            decision=refusal,
+            subjects=self._parts.keys.blind_message(
+                draft.message.DESCRIPTOR.full_name, body, self._parts.clock.now_ms()
+            ),
+        )
+        with self._parts.steps("outbound.deny"), self._transaction() as transaction:
+            index = transaction.append(leaf)
+        return NotSent(
+            refusal.code, refusal.rule_ids, refusal.reason, refusal.missing, refusal.next_step, index
+        )
+
+    def _seal(self, requests: list[SealRequest]) -> list[bytes]:
+        if not requests:
+            return []
+        with self._parts.steps("outbound.seal"):
+            envelopes = self._parts.keys.seal(requests)
+        again = [number for number, envelope in enumerate(envelopes) if not self._openable(envelope)]
+        if again:
+            inlined = self._parts.keys.seal([replace(requests[number], inline_grant=True) for number in again])
+            for number, envelope in zip(again, inlined, strict=True):
+                envelopes[number] = envelope
+        return envelopes
+
+    def _openable(self, envelope: bytes) -> bool:
+        """Say whether each recipient holds, or is sent with it, the grant that opens it."""
+        parsed = parse_header(envelope)
+        if not parsed.header.grant_id or parsed.inline_grant:
+            return True
+        table = store.grants_delivered
+        query = select(table.c.recipient).where(table.c.grant_id == parsed.header.grant_id)
+        with self._parts.engine.connect() as connection:
+            holders = {row.recipient for row in connection.execute(query)}
+        return set(parsed.header.recipients) <= holders
+
+    def _commit(self, sealed: dict[int, tuple[_Ready, bytes]], actor: Actor) -> dict[int, Outcome]:
+        if not sealed:
+            return {}
+        outcomes: dict[int, Outcome] = {}
+        try:
+            with self._parts.steps("outbound.commit"), self._transaction() as transaction:
+                for number, (item, envelope) in sealed.items():
+                    outcomes[number] = self._write(transaction, item, envelope, actor)
+        except IntegrityError:
+            # Somebody else sent the same record between the look and the commit: nothing of this batch was written.
+            return self._after_race(sealed, actor)
+        return outcomes
+
+    def _after_race(self, sealed: dict[int, tuple[_Ready, bytes]], actor: Actor) -> dict[int, Outcome]:
+        sent_before = self._sent_before([item.draft for item, _ in sealed.values()])
+        outcomes: dict[int, Outcome] = {}
+        rest: dict[int, tuple[_Ready, bytes]] = {}
+        for number, (item, envelope) in sealed.items():
+            before = sent_before.get(item.draft.fingerprint)
+            if before is not None:
+                outcomes[number] = AlreadySent(before)
+            else:
+                rest[number] = (item, envelope)
+        return outcomes | (self._commit(rest, actor) if outcomes else {})
+
+    def _write(self, transaction: LogTransaction, item: _Ready, envelope: bytes, actor: Actor) -> Sent:
+        request, draft, now = item.request, item.draft, self._parts.clock.now_ms()
+        parsed = parse_header(envelope)
+        passing = request.type_name in PASSING_TYPES
+        index = -1
+        if passing:
+            transaction.connection.execute(
+                store.passing.insert(), {"message_id": request.message_id, "envelope": envelope}
+            )
+        else:
+            index = transaction.append(leaves.intent(self._parts, item.request, item.statement, item.decision, actor, parsed))
+            transaction.connection.execute(
+                store.messages.insert(),
+                {
+                    "message_id": request.message_id,
+                    "direction": "out",
+                    "type": request.type_name,
+                    "sender": self._parts.agency,
+                    "recipients": " ".join(request.recipients),
+                    "lane": request.lane,
+                    "sent_at_ms": request.sent_at_ms,
+                    "expires_at_ms": request.expires_at_ms,
+                    "correlation_id": request.correlation_id,
+                    "causation_id": request.causation_id,
+                    "policy_serial": request.policy_serial,
+                    "payload_sha256": parsed.payload_sha256,
+                    "envelope": envelope,
+                    "log_index": index,
+                    "received_at_ms": now,
+                    "deadline_ms": draft.deadline_ms,
+                    "owner": "",
+                    "handover": "none",
+                    "handover_after_ms": 0,
+                },
+            )
+        transaction.connection.execute(
+            store.outbox.insert(),
+            [
+                {
+                    "message_id": request.message_id,
+                    "recipient": recipient,
+                    "lane": request.lane,
+                    "type": request.type_name,
+                    "state": "waiting",
+                    "attempts": 0,
+                    "not_before_ms": now,
+                    "created_ms": now,
+                    "settled_ms": 0,
+                    "code": "",
+                }
+                for recipient in request.recipients
+            ],
+        )
+        self._write_extras(transaction, item, now)
+        return Sent(request.message_id, index)
+
+    def _write_extras(self, transaction: LogTransaction, item: _Ready, now: int) -> None:
+        request, draft = item.request, item.draft
+        if draft.fingerprint:
+            transaction.connection.execute(
+                store.fingerprints.insert(), {"fingerprint": draft.fingerprint, "message_id": request.message_id}
+            )
+        if draft.lineage:
+            sealed = self._parts.keys.protect(b"lineage" + request.message_id, draft.lineage)
+            transaction.connection.execute(
+                store.lineage.insert(), {"message_id": request.message_id, "sealed": sealed}
+            )
+        if request.type_name in states.RESULT_OF:
+            application = self._parts.keys.blind("application", [draft.message.application_id], 0)[0]  # type: ignore[attr-defined]  # every order has it
+            transaction.connection.execute(
+                store.orders.insert(),
+                {
+                    "message_id": request.message_id,
+                    "side": "issued",
+                    "peer": request.recipients[0],
+                    "type": request.type_name,
+                    "application": application,
+                    "state": states.SENT,
+                    "result_message_id": b"",
+                    "created_ms": now,
+                    "deadline_ms": draft.deadline_ms,
+                    "updated_ms": now,
+                },
+            )
+
+    def _transaction(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the log's context manager
+        return self._parts.log.transaction(self._parts.append_deadline_s)
+
+
+def _short(full_name: str) -> str:
+    return full_name.rsplit(".", 1)[-1]
+
+
+def _classes_present(message: Message) -> list[str]:
+    set_fields = {field.number for field, _ in message.ListFields()}
+    return [
+        name
+        for name, fields in field_classes.fields_by_class(message.DESCRIPTOR).items()  # type: ignore[arg-type]  # upb
+        if name != field_classes.OPEN and any(field.number in set_fields for field in fields)
+    ]
+
+
+def _with_context(message: Message, statement: Statement) -> tuple[Message, Statement]:
+    """Return a copy of the message with the sealed half of its header filled in, and the statement that then holds.
+
+    A record that says for itself why it was made (an order from the police system) is believed only where the actor
+    stated nothing else; a contradiction is refused, for the purpose binds every later reading.
+    """
+    if "case_context" not in message.DESCRIPTOR.fields_by_name:
+        return message, statement
+    copy = type(message)()
+    copy.CopyFrom(message)
+    context = copy.case_context  # type: ignore[attr-defined]  # looked up in the descriptor above
+    for name in ("purpose", "legal_basis", "case_ref", "mandate"):
+        stated, carried = getattr(statement, name), getattr(context, name)
+        if stated and carried and stated != carried:
+            raise Usage(
+                f"the record names another {name.replace('_', ' ')} than the sender stated",
+                cure="state the record's own, or leave it out",
+                code="LF-SEND-CONTRADICTION",
+            )
+        setattr(context, name, carried or stated)
+    filled = Statement(context.purpose, context.legal_basis, context.case_ref, context.mandate)
+    return copy, filled
+
+

@@ -1,0 +1,117 @@
+"""The member directory and the policy bundle a node holds to: pinned, replaced only by their proper successors.
+
+The first ones are laid into the node's directory when it is enrolled (directory.bin, policy.bin) and pinned on first
+start; from then on only the successor rules of bus/directory.py and bus/policy/bundle.py let another in, whoever sends it.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.engine import Engine
+
+from bus import leaves, store
+from bus.clock import Clock
+from bus.directory import Directory, DirectoryRefused
+from bus.errors import Refused, Usage
+from bus.keyservice.protocol import Keys
+from bus.parts import Parts
+from bus.policy.bundle import Bundle
+from bus.policy.errors import PolicyError
+
+_DIRECTORY, _POLICY = "directory", "policy"
+
+
+class Pinned:
+    """Keeps the pinned documents."""
+
+    def __init__(self, engine: Engine, directory: Path, keys: Keys, clock: Clock) -> None:
+        self._engine = engine
+        self._directory = directory
+        self._keys = keys
+        self._clock = clock
+        self.parts: Parts | None = None
+
+    def load_directory(self) -> Directory:
+        """Return the pinned directory; pin the enrolled one on first start. Usage when there is none that holds."""
+        document = self._read(_DIRECTORY) or self._enrolled("directory.bin")
+        try:
+            directory = Directory.load(document, pinned=None, now_ms=self._clock.now_ms())
+        except DirectoryRefused as error:
+            raise Usage(error.cause, cure=error.cure, code=error.code) from error
+        self._write(_DIRECTORY, document)
+        self._keys.install_directory(document)
+        return directory
+
+    def load_bundle(self, directory: Directory) -> Bundle:
+        """Return the pinned bundle; pin the enrolled one on first start. A node without a valid bundle does not start."""
+        document = self._read(_POLICY) or self._enrolled("policy.bin")
+        try:
+            bundle = Bundle.load(
+                document, signer_keys=directory.document_keys(), pinned=None, now_ms=self._clock.now_ms()
+            )
+        except PolicyError as error:
+            raise Usage(error.cause, cure=error.cure, code=error.code) from error
+        self._write(_POLICY, document)
+        self._keys.install_policy(document)
+        return bundle
+
+    def take_directory(self, document: bytes) -> Directory:
+        """Replace the directory by its successor. Refused, on record, when it is none."""
+        assert self.parts is not None
+        try:
+            directory = Directory.load(document, pinned=self.parts.directory, now_ms=self._clock.now_ms())
+        except DirectoryRefused as error:
+            self._record("DIRECTORY", error.code)
+            raise Refused(error.cause, cure=error.cure, code=error.code) from error
+        self._keys.install_directory(document)
+        self._write(_DIRECTORY, document)
+        self._record("DIRECTORY", f"SERIAL-{directory.serial}")
+        return directory
+
+    def take_bundle(self, document: bytes) -> Bundle:
+        """Replace the policy bundle by its successor. Refused, on record, when it is none."""
+        assert self.parts is not None
+        try:
+            bundle = Bundle.load(
+                document,
+                signer_keys=self.parts.directory.document_keys(),
+                pinned=self.parts.bundle,
+                now_ms=self._clock.now_ms(),
+            )
+        except PolicyError as error:
+            self._record("POLICY", error.code)
+            raise Refused(error.cause, cure=error.cure, code=error.code) from error
+        self._keys.install_policy(document)
+        self._write(_POLICY, document)
+        self._record("POLICY", f"SERIAL-{bundle.serial}")
+        return bundle
+
+    def _record(self, what: str, code: str) -> None:
+        assert self.parts is not None
+        with self.parts.log.transaction(self.parts.append_deadline_s) as transaction:
+            transaction.append(leaves.administered(self.parts, (what, code)))
+
+    def _enrolled(self, name: str) -> bytes:
+        try:
+            return (self._directory / name).read_bytes()
+        except FileNotFoundError:
+            raise Usage(
+                f"this node has no {name}: it is not enrolled yet",
+                cure="enrol it with `lianfang node enrol`; the co-ordinating centre gives the documents",
+                code="LF-NODE-NOT-ENROLLED",
+            ) from None
+
+    def _read(self, name: str) -> bytes | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(select(store.state.c.value).where(store.state.c.name == name)).first()
+        return None if row is None else bytes(row.value)
+
+    def _write(self, name: str, document: bytes) -> None:
+        with self._engine.begin() as connection:
+            known = connection.execute(select(store.state.c.name).where(store.state.c.name == name)).first()
+            if known is None:
+                connection.execute(store.state.insert(), {"name": name, "value": document})
+            else:
+                connection.execute(
+                    store.state.update().where(store.state.c.name == name).values(value=document)
+                )

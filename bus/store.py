@@ -1,0 +1,184 @@
+"""The node's own tables, in one database with its audit log, so that state and leaf commit together.
+
+Nothing classed lies here in the clear: bodies stay sealed as they travelled, held-back rows and lineage are encrypted
+under the key service's key at rest, and whatever must be looked up is a keyed blind value.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Engine
+
+metadata = MetaData()
+
+# Autoincrement on SQLite needs INTEGER exactly.
+_RowId = BigInteger().with_variant(Integer, "sqlite")
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("message_id", LargeBinary(16), primary_key=True),
+    Column("direction", String(3), nullable=False),
+    Column("type", String(128), nullable=False),
+    Column("sender", String(32), nullable=False),
+    Column("recipients", String(8192), nullable=False),
+    Column("lane", String(8), nullable=False),
+    Column("sent_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("correlation_id", LargeBinary(16), nullable=False),
+    Column("causation_id", LargeBinary(16), nullable=False),
+    Column("policy_serial", BigInteger, nullable=False),
+    Column("payload_sha256", LargeBinary(32), nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("deadline_ms", BigInteger, nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("handover", String(8), nullable=False),
+    Column("handover_after_ms", BigInteger, nullable=False),
+    Index("messages_handover", "handover", "handover_after_ms"),
+    Index("messages_listing", "direction", "received_at_ms"),
+    Index("messages_correlation", "correlation_id"),
+)
+"""Messages sent (direction out) and accepted (in). handover: none, pending, person, done or failed."""
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("row_id", _RowId, primary_key=True, autoincrement=True),
+    Column("message_id", LargeBinary(16), nullable=False),
+    Column("recipient", String(32), nullable=False),
+    Column("lane", String(8), nullable=False),
+    Column("type", String(128), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before_ms", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("settled_ms", BigInteger, nullable=False),
+    Column("code", String(128), nullable=False),
+    UniqueConstraint("message_id", "recipient"),
+    Index("outbox_due", "state", "lane", "not_before_ms", "row_id"),
+)
+"""One row per recipient. state: waiting, confirmed, receipted, refused, expired, unroutable."""
+
+passing = Table(
+    "passing",
+    metadata,
+    Column("message_id", LargeBinary(16), primary_key=True),
+    Column("envelope", LargeBinary, nullable=False),
+)
+"""Envelopes of receipts, checkpoints and cosignatures: gone once the broker has confirmed them."""
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("sender", String(32), primary_key=True),
+    Column("message_id", LargeBinary(16), primary_key=True),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("code", String(128), nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+)
+"""What was received before, so that nothing has two effects. outcome is a ReceiptOutcome name."""
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("row_id", _RowId, primary_key=True, autoincrement=True),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("sender", String(32), nullable=False),
+    Column("code", String(128), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+)
+"""What was refused, kept as evidence."""
+
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("fingerprint", LargeBinary(32), primary_key=True),
+    Column("message_id", LargeBinary(16), nullable=False),
+)
+"""Keyed fingerprints of records already sent: dropping a file twice sends nothing twice."""
+
+held_back = Table(
+    "held_back",
+    metadata,
+    Column("fingerprint", LargeBinary(32), primary_key=True),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("profile", String(64), nullable=False),
+    Column("source_sha256", LargeBinary(32), nullable=False),
+    Column("record", Integer, nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("code", String(128), nullable=False),
+    Column("cause", String(1024), nullable=False),
+    Column("cure", String(1024), nullable=False),
+    Column("sealed_raw", LargeBinary, nullable=False),
+)
+"""Rows that could not be sent, with the reason; the row itself is encrypted at rest."""
+
+lineage = Table(
+    "lineage",
+    metadata,
+    Column("message_id", LargeBinary(16), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Where each value of a sent message came from, encrypted at rest (original texts are classed like the field)."""
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("message_id", LargeBinary(16), primary_key=True),
+    Column("side", String(8), nullable=False),
+    Column("peer", String(32), nullable=False),
+    Column("type", String(128), nullable=False),
+    Column("application", LargeBinary(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("result_message_id", LargeBinary(16), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("deadline_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Index("orders_application", "application", "type"),
+)
+"""Orders issued and received. application is the blind value of the requester's number. States: bus/orders/states.py."""
+
+grants_delivered = Table(
+    "grants_delivered",
+    metadata,
+    Column("grant_id", LargeBinary(16), primary_key=True),
+    Column("recipient", String(32), primary_key=True),
+)
+"""Recipients known, by their receipts, to hold a grant: later messages need not carry it."""
+
+subject_answers = Table(
+    "subject_answers",
+    metadata,
+    Column("query_id", LargeBinary(16), primary_key=True),
+    Column("agency", String(32), primary_key=True),
+    Column("status", String(8), nullable=False),
+    Column("values", LargeBinary, nullable=False),
+)
+"""An auditor's answers: each agency's keyed values of the subject asked for."""
+
+state = Table(
+    "state",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+"""Single values: pinned directory and policy bundle."""
+
+
+def create_tables(engine: Engine) -> None:
+    """Create what is missing."""
+    metadata.create_all(engine)

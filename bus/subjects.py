@@ -1,0 +1,130 @@
+"""Finding a subject in the logs of all agencies without reading it.
+
+The auditor names a message and a field. Every node answers with its own keyed value of what stands there, made in its
+key service; the agency that sent the message passes the subject, sealed, to those that policy lets hold it, and they
+answer too. The values are useless to anyone but the log they are the key to.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+from audit import review
+from audit.blind import quarter
+from bus import leaves
+from bus.errors import NotFound
+from bus.keyservice.protocol import Inspection
+from bus.opening import Opening, classes_of_fields
+from bus.outbound import Draft, Outbound
+from bus.oversight import Oversight
+from bus.parts import Actor, Parts, Statement
+from bus.randomness import uuid7
+from schemas.v1 import common_pb2, oversight_pb2
+
+SUBJECT = Actor("svc-subject", service=True)
+_AUDIT = Statement("audit", "ATF5")
+_STATUS_SCHEME = "iso20022.InvestigationStatus"
+
+
+class Subjects:
+    """Asks for and answers with keyed values of subjects."""
+
+    def __init__(self, parts: Parts, opening: Opening, outbound: Outbound, oversight: Oversight) -> None:
+        self._parts = parts
+        self._opening = opening
+        self._outbound = outbound
+        self._oversight = oversight
+
+    def ask(self, message_id: bytes, field: str, actor: Actor, statement: Statement) -> bytes:
+        """Ask every other agency for its value of a subject; return the query's id. Refused when policy denies."""
+        query_id = uuid7(self._parts.clock.now_ms(), self._parts.randomness)
+        leaves.require(self._parts, "search", "SubjectQuery", actor, statement, exchange=message_id)
+        others = tuple(name for name in self._parts.directory.agencies() if name != self._parts.agency)
+        body = oversight_pb2.SubjectQuery(query_id=query_id, message_id=message_id, field=field)
+        outcome = self._outbound.send([Draft(body, others, "normal")], actor, statement)[0]
+        leaves.raise_not_sent(outcome)
+        return query_id
+
+    def result(self, query_id: bytes, waiting_for: Sequence[str]) -> dict[str, Any]:
+        """Return who looked, by agency, as far as the answers and the mirrored logs go, and who has not answered."""
+        answers = self._oversight.answers(query_id)
+        looks: list[dict[str, Any]] = []
+        for agency, (_, values) in answers.items():
+            wanted = frozenset(bytes.fromhex(value) for held in values.values() for value in held)
+            mirror = self._oversight.mirror(agency)
+            found = review.who(enumerate(mirror.leaves(0, mirror.size)), wanted) if wanted else []
+            looks += [{"agency": agency, **look.as_dict()} for look in found]
+        return {
+            "answers": {agency: status for agency, (status, _) in sorted(answers.items())},
+            "silent": [agency for agency in waiting_for if agency not in answers],
+            "looks": sorted(looks, key=lambda look: (look["at_ms"], look["agency"], look["entry"])),
+        }
+
+    def answer_query(self, message_id: bytes) -> None:
+        """Answer an auditor's query, and pass the subject on where it came from here."""
+        opened = self._opening.open(message_id, ("CASE_META",), SUBJECT, _AUDIT)
+        query = oversight_pb2.SubjectQuery()
+        query.CopyFrom(opened.message)
+        asker = opened.envelope.header.sender
+        try:
+            envelope, inspection = self._opening.look(query.message_id)
+        except NotFound:
+            self._answer(asker, query.query_id, message_id, ())
+            return
+        self._answer(asker, query.query_id, message_id, _values(inspection, query.field))
+        if envelope.header.sender == self._parts.agency:
+            self._forward(query, envelope.header.type, asker)
+
+    def answer_forward(self, message_id: bytes) -> None:
+        """Answer the asker with our value of a subject that its holder passed to us; the subject itself is not read."""
+        opened = self._opening.open(message_id, ("CASE_META",), SUBJECT, _AUDIT)
+        forward = oversight_pb2.SubjectForward()
+        forward.CopyFrom(opened.message)
+        _, inspection = self._opening.look(message_id)
+        self._answer(forward.asker, forward.query_id, message_id, _values(inspection, "account"))
+
+    def keep_answer(self, message_id: bytes) -> None:
+        """Keep an agency's answer."""
+        opened = self._opening.open(message_id, ("CASE_META", "MATCH_TAG", "RISK"), SUBJECT, _AUDIT)
+        answer = oversight_pb2.SubjectAnswer()
+        answer.CopyFrom(opened.message)
+        values: dict[str, list[str]] = {}
+        for value in answer.values:
+            values.setdefault(value.quarter, []).append(value.value.hex())
+        self._oversight.keep_answer(answer.query_id, opened.envelope.header.sender, answer.status.code, values)
+
+    def _answer(self, asker: str, query_id: bytes, causation_id: bytes, values: tuple[bytes, ...]) -> None:
+        name = quarter(self._parts.clock.now_ms())
+        body = oversight_pb2.SubjectAnswer(
+            query_id=query_id,
+            values=[oversight_pb2.SubjectValue(quarter=name, value=value) for value in values],
+            status=common_pb2.CodedValue(scheme=_STATUS_SCHEME, code="FOUN" if values else "NFOU"),
+        )
+        fingerprint = self._parts.keys.fingerprint([b"subject-answer" + causation_id])[0]
+        outcome = self._outbound.send(
+            [Draft(body, (asker,), "normal", causation_id=causation_id, fingerprint=fingerprint)], SUBJECT, _AUDIT
+        )[0]
+        leaves.raise_not_sent(outcome)
+
+    def _forward(self, query: oversight_pb2.SubjectQuery, type_name: str, asker: str) -> None:
+        if classes_of_fields(type_name, [query.field])[query.field] != "ACCOUNT_ID":
+            return
+        opened = self._opening.open(query.message_id, ("ACCOUNT_ID",), SUBJECT, _AUDIT)
+        held = getattr(opened.message, query.field)
+        accounts = [held] if isinstance(held, common_pb2.AccountRef) else list(held)
+        holders = tuple(
+            name
+            for name in self._parts.directory.agencies()
+            if name not in (self._parts.agency, asker) and leaves.may_hold_accounts(self._parts, name, _AUDIT)
+        )
+        for number, account in enumerate(accounts):
+            body = oversight_pb2.SubjectForward(query_id=query.query_id, asker=asker, account=account)
+            fingerprint = self._parts.keys.fingerprint([b"subject-forward" + query.query_id + bytes([number])])[0]
+            outcome = self._outbound.send([Draft(body, holders, "normal", fingerprint=fingerprint)], SUBJECT, _AUDIT)[0]
+            leaves.raise_not_sent(outcome)
+
+
+def _values(inspection: Inspection, field: str) -> tuple[bytes, ...]:
+    return tuple(subject.value for subject in inspection.subjects if subject.field == field)
+
+
