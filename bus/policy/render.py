@@ -8,6 +8,15 @@ from bus.policy.guards import GUARDS
 from bus.policy.model import Decision
 from bus.policy.vocabulary import Vocabulary
 
+_VERBS = {
+    "seal": "be given",  # the row's agency is the recipient
+    "accept": "accept",
+    "open": "open",
+    "send": "send",
+    "hand_over": "hand over",
+    "search": "search by",
+}
+
 
 def render(bundle: Bundle) -> list[str]:
     """Return one sentence per row, in the order of the bundle."""
@@ -26,7 +35,7 @@ def explain(decision: Decision) -> str:
 
 def _sentence(rule: Rule, words: Vocabulary) -> str:
     verb = "MAY" if rule.effect == "permit" else "MUST NOT"
-    sentence = f"{rule.id}: {_who(rule, words)} {verb} {_joined(action.replace('_', ' ') for action in rule.actions)}"
+    sentence = f"{rule.id}: {_who(rule, words)} {verb} {_joined(_VERBS[action] for action in rule.actions)}"
     sentence += f" {_what(rule, words)}"
     if rule.sender_types not in (None, ANY):
         sentence += f" from {_named(rule.sender_types or (), words.agency_types)}"
@@ -42,7 +51,8 @@ def _sentence(rule: Rule, words: Vocabulary) -> str:
 
 def _who(rule: Rule, words: Vocabulary) -> str:
     agencies = "any agency" if rule.agency_types in (None, ANY) else _named(rule.agency_types or (), words.agency_types)
-    actors = _joined([*(rule.roles or ()), *(f"the service {name}" for name in rule.services or ())])
+    roles = [f"a person with the role {role}" for role in rule.roles or ()]
+    actors = _joined([*roles, *(f"the service {name}" for name in rule.services or ())])
     return f"{actors} of {agencies}" if actors else agencies
 
 

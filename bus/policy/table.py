@@ -187,7 +187,7 @@ class Table:
         return Decision(
             False,
             tuple(row.rule.id for _, row in nearest),
-            f"no row permits it; the nearest ask for more ({'; '.join(missing)})",
+            f"no row permits it; nearest: {'; '.join(f'{row.rule.id}, {row.rule.why}' for _, row in nearest)}",
             missing,
             next((step for misses, _ in nearest for step in misses.steps), nearest[0][1].rule.next_step or _ASK_POLICY),
             DENIED,
