@@ -31,7 +31,7 @@ Operations = dict[str, Callable[[Actor, dict[str, Any]], Any]]
 
 
 @contextmanager
-def _short_path(path: Path) -> Iterator[str]:
+def short_path(path: Path) -> Iterator[str]:
     """Give a path that fits in sun_path (108 bytes) however deep the directory is: through its open descriptor."""
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -56,7 +56,7 @@ class ControlServer:
         self._path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
-            with _short_path(self._path) as short:
+            with short_path(self._path) as short:
                 self._socket.bind(short)
         finally:
             os.umask(before)
@@ -126,7 +126,9 @@ class ControlServer:
             operation = self._operations[request["operation"]]
             arguments = request.get("arguments", {})
         except (ValueError, KeyError, TypeError):
-            raise Usage("the request is not of this protocol", cure="use the lianfang command of this release") from None
+            raise Usage(
+                "the request is not of this protocol", cure="use the lianfang command of this release"
+            ) from None
         return operation(actor, arguments)
 
 
@@ -136,7 +138,7 @@ def call(directory: Path, operation: str, arguments: dict[str, Any] | None = Non
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
-            with _short_path(path) as short:
+            with short_path(path) as short:
                 connection.connect(short)
             with connection.makefile("rwb") as stream:
                 request = {"operation": operation, "arguments": arguments or {}}

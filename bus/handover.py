@@ -137,7 +137,11 @@ class Handover:
                 code="LF-HANDOVER-NO-GRANT",
             )
         opened = self._opening.open(
-            message_id, inspection.classes, actor, Statement(inspection.purpose, inspection.legal_basis), action="HAND_OVER"
+            message_id,
+            inspection.classes,
+            actor,
+            Statement(inspection.purpose, inspection.legal_basis),
+            action="HAND_OVER",
         )
         return opened.message
 
@@ -346,5 +350,3 @@ def _kind(order: Message) -> str:
     field = order.DESCRIPTOR.fields_by_name["kind"]
     name = field.enum_type.values_by_number[order.kind].name  # type: ignore[attr-defined]  # every order has it
     return str(name.rsplit("_", 1)[-1].lower())
-
-

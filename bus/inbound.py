@@ -133,15 +133,12 @@ class Inbound:
     def _examine_grant(self, delivery: Delivery, envelope: VerifiedEnvelope, decision: Decision) -> _Examined:
         if not envelope.header.grant_id:
             return _Examined(delivery, ACCEPTED, "", envelope, decision)
-        if envelope.inline_grant:
-            try:
-                with self._parts.steps("inbound.grant"):
-                    self._parts.keys.accept_grant(envelope.inline_grant)
-            except SealingError as error:
-                return _Examined(delivery, REFUSED, error.code, envelope, decision)
-        elif not self._parts.keys.has_grant(envelope.header.grant_id):
-            return _Examined(delivery, GRANT_UNKNOWN, "LF-IN-GRANT-UNKNOWN", envelope, decision)
-        return _Examined(delivery, ACCEPTED, "", envelope, decision)
+        try:
+            with self._parts.steps("inbound.admit"):
+                missing = self._parts.keys.admit(envelope.payload)
+        except SealingError as error:
+            return _Examined(delivery, REFUSED, error.code, envelope, decision)
+        return _Examined(delivery, GRANT_UNKNOWN if missing else ACCEPTED, missing, envelope, decision)
 
     def _seen(self, sender: str, message_id: bytes):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a row or None
         table = store.inbox
@@ -278,7 +275,9 @@ class Inbound:
         return "person"
 
     def _quarantine(self, transaction: LogTransaction, item: _Examined) -> int:
-        index = transaction.append(leaves.rejected_bytes(self._parts, item.delivery.sender, item.delivery.body, item.code))
+        index = transaction.append(
+            leaves.rejected_bytes(self._parts, item.delivery.sender, item.delivery.body, item.code)
+        )
         self._store_quarantine(transaction, item, index)
         return index
 

@@ -78,9 +78,7 @@ class FileIntake:
         try:
             name = adapters.detect(data) if profile_name == "auto" else profile_name
             if name not in adapters.profiles():
-                raise Usage(
-                    f"no profile {name}", cure="`lianfang map list` names them", code="LF-MAP-UNKNOWN-PROFILE"
-                )
+                raise Usage(f"no profile {name}", cure="`lianfang map list` names them", code="LF-MAP-UNKNOWN-PROFILE")
             rows = convert(adapters.profiles()[name], data, companions=companions)
             while batch := list(islice(rows, _BATCH)):
                 self._take_batch(batch, name, digest, recipients, actor, statement, intake)
@@ -125,7 +123,6 @@ class FileIntake:
     ) -> Iterator[Sent | AlreadySent | NotSent | MessageRefused]:
         """Send what passes the checks; a message that breaks one is held back alone, not its whole batch."""
 
-
         broken: dict[int, MessageRefused] = {}
         good: list[Draft] = []
         for number, draft in enumerate(drafts):
@@ -138,9 +135,7 @@ class FileIntake:
         for number in range(len(drafts)):
             yield broken[number] if number in broken else next(outcomes)
 
-    def _keep_held_back(
-        self, held: list[tuple[HeldBack, bytes]], profile: str, digest: bytes, intake: Intake
-    ) -> None:
+    def _keep_held_back(self, held: list[tuple[HeldBack, bytes]], profile: str, digest: bytes, intake: Intake) -> None:
         if not held:
             return
         table = store.held_back
@@ -208,5 +203,3 @@ def lineage_bytes(lineage: tuple[Lineage, ...]) -> bytes:
     return json.dumps(
         [[item.field, item.record, item.line, item.column, item.raw, item.verb] for item in lineage], ensure_ascii=False
     ).encode()
-
-

@@ -212,9 +212,7 @@ class Node:
         table = store.messages
         with self.parts.write() as connection:
             connection.execute(
-                update(table)
-                .where(table.c.handover == "pending")
-                .values(handover_after_ms=self.parts.clock.now_ms())
+                update(table).where(table.c.handover == "pending").values(handover_after_ms=self.parts.clock.now_ms())
             )
 
     def _take_directory(self, message_id: bytes) -> None:
@@ -233,4 +231,3 @@ def _receipt_waits(config: configuration.NodeConfig) -> dict[str, int]:
         "normal": int(timers.receipt_normal_s * 1000),
         "bulk": int(timers.receipt_bulk_s * 1000),
     }
-

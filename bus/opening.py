@@ -163,9 +163,7 @@ class Opening:
         try:
             with self._parts.steps("open.redeem"):
                 return self._parts.keys.open(
-                    OpenRequest(
-                        payload=envelope.payload, classes=wanted, log_index=index, token=token, context=context
-                    )
+                    OpenRequest(payload=envelope.payload, classes=wanted, log_index=index, token=token, context=context)
                 )
         except SealingError as error:
             self._outcome(envelope, index, None, error.code)

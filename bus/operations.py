@@ -348,5 +348,3 @@ def _limit(arguments: dict[str, Any]) -> int:
 def _fields_of(type_name: str, classes: tuple[str, ...]) -> dict[str, list[str]]:
     by_class = field_classes.fields_by_class(registry.descriptor_of(type_name))
     return {name: [field.name for field in by_class.get(name, ())] for name in classes}
-
-

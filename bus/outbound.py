@@ -212,9 +212,7 @@ class Outbound:
         )
         with self._parts.steps("outbound.deny"), self._transaction() as transaction:
             index = transaction.append(leaf)
-        return NotSent(
-            refusal.code, refusal.rule_ids, refusal.reason, refusal.missing, refusal.next_step, index
-        )
+        return NotSent(refusal.code, refusal.rule_ids, refusal.reason, refusal.missing, refusal.next_step, index)
 
     def _seal(self, requests: list[SealRequest]) -> list[bytes]:
         if not requests:
@@ -274,7 +272,9 @@ class Outbound:
                 store.passing.insert(), {"message_id": request.message_id, "envelope": envelope}
             )
         else:
-            index = transaction.append(leaves.intent(self._parts, item.request, item.statement, item.decision, actor, parsed))
+            index = transaction.append(
+                leaves.intent(self._parts, item.request, item.statement, item.decision, actor, parsed)
+            )
             transaction.connection.execute(
                 store.messages.insert(),
                 {
@@ -328,9 +328,7 @@ class Outbound:
             )
         if draft.lineage:
             sealed = self._parts.keys.protect(b"lineage" + request.message_id, draft.lineage)
-            transaction.connection.execute(
-                store.lineage.insert(), {"message_id": request.message_id, "sealed": sealed}
-            )
+            transaction.connection.execute(store.lineage.insert(), {"message_id": request.message_id, "sealed": sealed})
         if request.type_name in states.RESULT_OF:
             application = self._parts.keys.blind("application", [draft.message.application_id], 0)[0]  # type: ignore[attr-defined]  # every order has it
             transaction.connection.execute(
@@ -388,5 +386,3 @@ def _with_context(message: Message, statement: Statement) -> tuple[Message, Stat
         setattr(context, name, carried or stated)
     filled = Statement(context.purpose, context.legal_basis, context.case_ref, context.mandate)
     return copy, filled
-
-

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 from sqlalchemy import select
 
-from audit.checkpoint import checkpoint_size
+from audit.checkpoint import Verifier, checkpoint_size
 from audit.errors import AuditError, ForkDetected
 from audit.mirror import Mirror
 from bus import limits, store
@@ -104,11 +104,9 @@ class Oversight:
             return  # an earlier shipment is missing; the sender ships again from what we have cosigned
         if covered:
             line = mirror.cosign(
-                self.witness_name, lambda text: self._parts.keys.sign("witness", text), self._parts.clock.now_ms()
+                self.witness, lambda text: self._parts.keys.sign("witness", text), self._parts.clock.now_ms()
             )
-            self._answer(
-                envelope, oversight_pb2.Cosignature(origin=mirror.origin, size=mirror.size, line=line)
-            )
+            self._answer(envelope, oversight_pb2.Cosignature(origin=mirror.origin, size=mirror.size, line=line))
 
     def _extend(self, agency: str, mirror: Mirror, body: oversight_pb2.Checkpoint) -> bool:
         """Add a shipment to the mirror; True once the mirror has reached the size that the note signs.
@@ -134,9 +132,9 @@ class Oversight:
         return True
 
     @property
-    def witness_name(self) -> str:
-        """The name in this agency's witness key."""
-        return self._parts.directory.member(self._parts.agency).witness_vkey.split("+", 1)[0]
+    def witness(self) -> Verifier:
+        """The key with which this agency cosigns."""
+        return Verifier.parse(self._parts.directory.member(self._parts.agency).witness_vkey)
 
     def _shipment(self, envelope: VerifiedEnvelope) -> oversight_pb2.Checkpoint:
         """Return the shipment in clear: the one body whose sealed half the key service gives without a leaf, because it

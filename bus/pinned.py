@@ -112,6 +112,4 @@ class Pinned:
             if known is None:
                 connection.execute(store.state.insert(), {"name": name, "value": document})
             else:
-                connection.execute(
-                    store.state.update().where(store.state.c.name == name).values(value=document)
-                )
+                connection.execute(store.state.update().where(store.state.c.name == name).values(value=document))

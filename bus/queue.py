@@ -29,9 +29,7 @@ class Queue:
         self._parts = parts
         self._receipt_wait_ms = receipt_wait_ms
 
-    def due(
-        self, lanes: Sequence[str], limit: int, exclude: frozenset[int] | set[int] = frozenset()
-    ) -> list[Outgoing]:
+    def due(self, lanes: Sequence[str], limit: int, exclude: frozenset[int] | set[int] = frozenset()) -> list[Outgoing]:
         """Return the oldest rows that are due, without those that the transport has in hand."""
         table, now = store.outbox, self._parts.clock.now_ms()
         query = (
@@ -49,9 +47,7 @@ class Queue:
                     store.passing, store.passing.c.message_id == table.c.message_id
                 )
             )
-            .where(
-                table.c.state.in_(("waiting", "confirmed")), table.c.lane.in_(lanes), table.c.not_before_ms <= now
-            )
+            .where(table.c.state.in_(("waiting", "confirmed")), table.c.lane.in_(lanes), table.c.not_before_ms <= now)
             .order_by(table.c.row_id)
             .limit(limit + len(exclude))
         )

@@ -126,5 +126,3 @@ class Subjects:
 
 def _values(inspection: Inspection, field: str) -> tuple[bytes, ...]:
     return tuple(subject.value for subject in inspection.subjects if subject.field == field)
-
-

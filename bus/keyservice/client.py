@@ -1,0 +1,144 @@
+"""The node's end of the key service's socket: the same calls, with a deadline on each and a new connection when one broke."""
+
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from bus.control import short_path
+from bus.errors import BusError
+from bus.keyservice import wire
+from bus.keyservice.protocol import (
+    Inspection,
+    KeyServiceUnavailable,
+    OpenRequest,
+    PublicKeys,
+    SealRequest,
+    SubjectValue,
+)
+from bus.sealing.errors import CannotOpen, EnvelopeRefused, GrantRefused, SealingError
+
+_ERRORS: dict[str, type[SealingError]] = {
+    kind.__name__: kind for kind in (CannotOpen, EnvelopeRefused, GrantRefused, SealingError)
+}
+
+
+class KeyClient:
+    """Talks to a key service. One connection per thread, so calls of several threads do not wait for one another."""
+
+    def __init__(self, socket_path: Path, deadline_s: float = 5.0) -> None:
+        self._path = socket_path
+        self._deadline_s = deadline_s
+        self._local = threading.local()
+
+    def _connection(self) -> socket.socket:
+        held: socket.socket | None = getattr(self._local, "connection", None)
+        if held is None:
+            held = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            held.settimeout(self._deadline_s)
+            try:
+                with short_path(self._path) as short:
+                    held.connect(short)
+            except OSError:
+                held.close()
+                raise
+            self._local.connection = held
+        return held
+
+    def _drop(self) -> None:
+        held = getattr(self._local, "connection", None)
+        self._local.connection = None
+        if held is not None:
+            held.close()
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        try:
+            connection = self._connection()
+            wire.send(connection, [method, list(arguments)])
+            answer = wire.receive(connection)
+        except (OSError, ValueError) as error:
+            self._drop()
+            raise _down(type(error).__name__) from error
+        if answer is None:
+            self._drop()
+            raise _down("it closed the connection")
+        if answer[0] == "ok":
+            return answer[1]
+        _, kind, code, cause, cure = answer
+        if kind in _ERRORS:
+            raise _ERRORS[kind](cause, code=code, cure=cure)
+        raise BusError(cause, cure=cure, code=code)
+
+    def public_keys(self) -> PublicKeys:
+        """Return the agency's public keys."""
+        found: PublicKeys = self._call("public_keys")
+        return found
+
+    def seal(self, requests: Sequence[SealRequest]) -> list[bytes]:
+        """Seal messages under one signature."""
+        return list(self._call("seal", list(requests)))
+
+    def sign(self, purpose: Literal["log", "witness", "directory", "policy"], message: bytes) -> bytes:
+        """Sign a checkpoint, a cosignature, or the body of a document."""
+        return bytes(self._call("sign", purpose, message))
+
+    def admit(self, payload: bytes) -> str:
+        """Take in a message's inline grant."""
+        return str(self._call("admit", payload))
+
+    def accept_grant(self, document: bytes) -> None:
+        """Take in a grant."""
+        self._call("accept_grant", document)
+
+    def grant(self, grant_id: bytes) -> bytes:
+        """Return a grant of our own."""
+        return bytes(self._call("grant", grant_id))
+
+    def inspect(self, payload: bytes) -> Inspection:
+        """Say what may be known of a message without opening it."""
+        found: Inspection = self._call("inspect", payload)
+        return found
+
+    def open(self, request: OpenRequest) -> dict[str, bytes]:
+        """Return plaintext, once, for a committed entry."""
+        return dict(self._call("open", request))
+
+    def open_shipment(self, payload: bytes) -> bytes:
+        """Return the sealed half of a log shipment."""
+        return bytes(self._call("open_shipment", payload))
+
+    def blind(self, kind: str, values: Sequence[str], at_ms: int) -> list[bytes]:
+        """Return the blind value of each."""
+        return list(self._call("blind", kind, list(values), at_ms))
+
+    def blind_message(self, type_name: str, message: bytes, at_ms: int) -> list[SubjectValue]:
+        """Return the blind values of the subjects in a message of our own."""
+        return list(self._call("blind_message", type_name, message, at_ms))
+
+    def fingerprint(self, records: Sequence[bytes]) -> list[bytes]:
+        """Return a keyed fingerprint of each record."""
+        return list(self._call("fingerprint", list(records)))
+
+    def protect(self, context: bytes, data: bytes) -> bytes:
+        """Encrypt data at rest."""
+        return bytes(self._call("protect", context, data))
+
+    def unprotect(self, context: bytes, data: bytes) -> bytes:
+        """Decrypt data at rest."""
+        return bytes(self._call("unprotect", context, data))
+
+    def install_directory(self, document: bytes) -> None:
+        """Hold to this directory from now on."""
+        self._call("install_directory", document)
+
+    def install_policy(self, document: bytes) -> None:
+        """Hold to this policy bundle from now on."""
+        self._call("install_policy", document)
+
+
+def _down(why: str) -> KeyServiceUnavailable:
+    return KeyServiceUnavailable(
+        f"the key service does not answer ({why})",
+        cure="the node starts it again by itself; if this goes on, see logs/keyservice.log",
+    )

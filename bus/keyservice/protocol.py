@@ -1,0 +1,151 @@
+"""What a node may ask of its key service. KeyService itself and the socket client both answer to this."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bus.errors import Retry
+from bus.sealing.plan import Compartment
+
+
+class KeyServiceUnavailable(Retry):
+    """The key service does not answer: nothing was opened or sealed."""
+
+    code = "LF-KEYS-UNAVAILABLE"
+
+
+@dataclass(frozen=True)
+class PublicKeys:
+    """An agency's public keys, as they go into the member directory."""
+
+    agency: str
+    signing_key: bytes
+    prekey: bytes
+    prekey_not_before_ms: int
+    prekey_not_after_ms: int
+    prekey_signature: bytes
+    log_vkey: str
+    witness_vkey: str
+
+
+@dataclass(frozen=True)
+class SealRequest:
+    """A message to seal. `body` is the whole serialised message."""
+
+    message_id: bytes
+    type_name: str
+    recipients: tuple[str, ...]
+    lane: str
+    sent_at_ms: int
+    expires_at_ms: int
+    policy_serial: int
+    correlation_id: bytes
+    causation_id: bytes
+    body: bytes
+    compartments: tuple[Compartment, ...]
+    inline_grant: bool
+
+
+@dataclass(frozen=True)
+class SubjectValue:
+    """The blind value of one subject in a message."""
+
+    kind: str
+    field: str
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What may be known of a sealed message without opening it: workflow codes, blind values, and which classes we hold."""
+
+    purpose: str
+    legal_basis: str
+    case_present: bool
+    case: bytes
+    mandate_present: bool
+    classes: tuple[str, ...]
+    withheld: tuple[str, ...]
+    subjects: tuple[SubjectValue, ...]
+
+
+@dataclass(frozen=True)
+class OpenRequest:
+    """A request for plaintext: the message, the classes, and the entry under which it may be given."""
+
+    payload: bytes
+    classes: tuple[str, ...]
+    log_index: int
+    token: bytes
+    context: bytes
+
+
+class Keys(Protocol):
+    """The key service."""
+
+    def public_keys(self) -> PublicKeys:
+        """Return the agency's public keys."""
+        ...
+
+    def seal(self, requests: Sequence[SealRequest]) -> list[bytes]:
+        """Seal messages under one signature; return the envelopes."""
+        ...
+
+    def sign(self, purpose: Literal["log", "witness", "directory", "policy"], message: bytes) -> bytes:
+        """Sign a checkpoint, a cosignature, or the body of a document."""
+        ...
+
+    def admit(self, payload: bytes) -> str:
+        """Take in a message's inline grant; return "" or, when its grant is not here, LF-IN-GRANT-UNKNOWN.
+
+        GrantRefused when grant or message do not hold together.
+        """
+        ...
+
+    def accept_grant(self, document: bytes) -> None:
+        """Take in a grant. GrantRefused when it does not hold."""
+        ...
+
+    def grant(self, grant_id: bytes) -> bytes:
+        """Return a grant of our own, to send it again."""
+        ...
+
+    def inspect(self, payload: bytes) -> Inspection:
+        """Say what may be known of a message without opening it."""
+        ...
+
+    def open(self, request: OpenRequest) -> dict[str, bytes]:
+        """Return {class: fragment}, once, for a committed entry. CannotOpen otherwise."""
+        ...
+
+    def open_shipment(self, payload: bytes) -> bytes:
+        """Return the sealed half of a Checkpoint message; CannotOpen for any other type."""
+        ...
+
+    def blind(self, kind: str, values: Sequence[str], at_ms: int) -> list[bytes]:
+        """Return the blind value of each."""
+        ...
+
+    def blind_message(self, type_name: str, message: bytes, at_ms: int) -> list[SubjectValue]:
+        """Return the blind values of the subjects in a message of our own."""
+        ...
+
+    def fingerprint(self, records: Sequence[bytes]) -> list[bytes]:
+        """Return a keyed fingerprint of each record."""
+        ...
+
+    def protect(self, context: bytes, data: bytes) -> bytes:
+        """Encrypt data at rest, bound to a context."""
+        ...
+
+    def unprotect(self, context: bytes, data: bytes) -> bytes:
+        """Decrypt data at rest. CannotOpen when context or data are others."""
+        ...
+
+    def install_directory(self, document: bytes) -> None:
+        """Hold to this directory from now on, if it may follow the present one."""
+        ...
+
+    def install_policy(self, document: bytes) -> None:
+        """Hold to this policy bundle from now on, if it may follow the present one."""
+        ...

@@ -1,0 +1,168 @@
+"""The key service as a process of its own, behind a Unix socket that only its own user may open.
+
+It ends when its standard input does, so it never outlives the node that started it; `ready` on standard output says that
+it listens. On start it takes up the directory and bundle that the node has pinned, from the node's database.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+
+from audit import store as log_store
+from audit.store import engine as make_engine
+from bus import config as configuration
+from bus import logs, store
+from bus.clock import SystemClock
+from bus.control import short_path
+from bus.errors import BusError
+from bus.keyservice import wire
+from bus.keyservice.protocol import Keys
+from bus.keyservice.service import KeyService, ReadLeaf
+from bus.randomness import SystemRandomness
+from bus.sealing.errors import SealingError
+
+SOCKET_NAME = "keys.sock"
+METHODS = frozenset(
+    "public_keys seal sign admit accept_grant grant inspect open open_shipment blind blind_message fingerprint protect "
+    "unprotect install_directory install_policy".split()
+)
+_OPENS_PER_SECOND_MAX = 2000
+_log = structlog.get_logger(__name__)
+
+
+class Server:
+    """Serves a key service on a socket."""
+
+    def __init__(self, service: Keys, path: Path) -> None:
+        self._service = service
+        self._path = path
+        self._lock = threading.Lock()
+        self._clock = SystemClock()
+        self._second, self._opens = 0, 0
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def listen(self) -> None:
+        """Listen."""
+        self._path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            with short_path(self._path) as short:
+                self._socket.bind(short)
+        finally:
+            os.umask(before)
+        self._socket.listen(64)
+        threading.Thread(target=self._accept, name="accept", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            if struct.unpack("3i", raw)[1] != os.getuid():
+                connection.close()
+                continue
+            threading.Thread(target=self._talk, args=(connection,), name="peer", daemon=True).start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        with connection:
+            while True:
+                try:
+                    call = wire.receive(connection)
+                    if call is None:
+                        return
+                    wire.send(connection, self._answer(call))
+                except (OSError, ValueError, KeyError, TypeError):
+                    return
+
+    def _answer(self, call: Any) -> list[Any]:
+        method, arguments = call
+        if method not in METHODS:
+            return ["error", "BusError", "LF-KEYS-UNKNOWN-CALL", "no such call", "use the node of this release"]
+        try:
+            with self._lock:
+                if method == "open":
+                    self._limit()
+                return ["ok", getattr(self._service, method)(*arguments)]
+        except (SealingError, BusError) as error:
+            kind = type(error).__name__ if isinstance(error, SealingError) else "BusError"
+            return ["error", kind, error.code, error.cause, error.cure]
+        except Exception as error:  # noqa: BLE001 - the edge: the caller gets an answer without a value in it
+            _log.exception("keys.fault", error_type=type(error).__name__)
+            return ["error", "BusError", "LF-KEYS-FAULT", f"the key service met {type(error).__name__}", "see its log"]
+
+    def _limit(self) -> None:
+        second = int(self._clock.monotonic_s())
+        if second != self._second:
+            self._second, self._opens = second, 0
+        self._opens += 1
+        if self._opens > _OPENS_PER_SECOND_MAX:
+            raise BusError(
+                f"more than {_OPENS_PER_SECOND_MAX} openings in one second", cure="wait", code="LF-KEYS-RATE"
+            )
+
+
+def leaf_reader(database_url: str) -> ReadLeaf:
+    """Return a reader of committed log entries that asks the database itself, not the node."""
+    reading = make_engine(database_url)
+
+    def read(index: int) -> bytes | None:
+        query = select(log_store.entries.c.leaf).where(log_store.entries.c.idx == index)
+        with reading.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else bytes(row.leaf)
+
+    return read
+
+
+def take_up_pinned(service: Keys, directory: Path, database_url: str) -> None:
+    """Install what the node has pinned, or, before its first start, what it was enrolled with."""
+    pinned: dict[str, bytes] = {}
+    reading = make_engine(database_url)
+    store.create_tables(reading)
+    with reading.connect() as connection:
+        for row in connection.execute(select(store.state)):
+            pinned[row.name] = bytes(row.value)
+    reading.dispose()
+    for name, file, install in (
+        ("directory", "directory.bin", service.install_directory),
+        ("policy", "policy.bin", service.install_policy),
+    ):
+        document = pinned.get(name)
+        if document is None and (directory / file).exists():
+            document = (directory / file).read_bytes()
+        if document is not None:
+            install(document)
+
+
+def run(directory: Path) -> None:
+    """Be the key service of the node in `directory`, until standard input ends."""
+    config, _ = configuration.load(directory)
+    logs.set_up(config.log_level, config.agency, directory / "logs" / "keyservice.log")
+    url = configuration.database_url(config, directory)
+    service = KeyService(directory / "keys", SystemClock(), SystemRandomness(), leaf_reader(url))
+    take_up_pinned(service, directory, url)
+    server = Server(service, directory / "keys" / SOCKET_NAME)
+    server.listen()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    print("ready", flush=True)  # noqa: T201 - the node waits for this word
+    while sys.stdin.buffer.read(4096):
+        pass
+    server.close()
+    os._exit(0)

@@ -1,0 +1,93 @@
+"""One signature over many payloads: Ed25519 over the root of their Merkle tree (RFC 9162), each with its proof."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
+
+from audit import tree
+
+_LEAF_DOMAIN = b"lianfang/1 payload\x00"
+_ROOT_DOMAIN = b"lianfang/1 batch\x00"
+BATCH_MAX = 65536
+PROOF_STEPS_MAX = 16
+
+
+@dataclass(frozen=True)
+class BatchPlace:
+    """A payload's place in a signed batch."""
+
+    signature: bytes
+    index: int
+    size: int
+    proof: bytes
+
+
+def payload_hash(payload: bytes) -> bytes:
+    """Return a payload's leaf hash."""
+    return tree.leaf_hash(_LEAF_DOMAIN + payload)
+
+
+def signed_bytes(sender: str, size: int, root: bytes) -> bytes:
+    """Return what is signed for a batch."""
+    return _ROOT_DOMAIN + sender.encode() + b"\x00" + size.to_bytes(4, "big") + root
+
+
+def sign_batch(sender: str, payloads: Sequence[bytes], sign: Callable[[bytes], bytes]) -> list[BatchPlace]:
+    """Sign payloads together; return each one's place."""
+    levels = [[payload_hash(payload) for payload in payloads]]
+    frontier = tree.Frontier()
+    known: dict[tuple[int, int], bytes] = {}
+    for hashed in levels[0]:
+        for level, index, node in frontier.append(hashed):
+            known[level, index] = node
+    size = len(payloads)
+    signature = sign(signed_bytes(sender, size, frontier.root()))
+    return [
+        BatchPlace(
+            signature, index, size, b"".join(tree.inclusion_proof(index, size, lambda level, at: known[level, at]))
+        )
+        for index in range(size)
+    ]
+
+
+def root_of(payload: bytes, place: BatchPlace) -> bytes | None:
+    """Return the root that the proof leads to, or None when the proof is not one for that place."""
+    if not 0 <= place.index < place.size <= BATCH_MAX or len(place.proof) % tree.HASH_BYTES:
+        return None
+    steps = [place.proof[at : at + tree.HASH_BYTES] for at in range(0, len(place.proof), tree.HASH_BYTES)]
+    position, last, node = place.index, place.size - 1, payload_hash(payload)
+    for step in steps:
+        if last == 0:
+            return None
+        if position & 1 or position == last:
+            node = tree.node_hash(step, node)
+            while position and not position & 1:
+                position >>= 1
+                last >>= 1
+        else:
+            node = tree.node_hash(node, step)
+        position >>= 1
+        last >>= 1
+    return node if last == 0 else None
+
+
+@lru_cache(maxsize=4096)
+def signature_holds(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """Verify Ed25519 with libsodium, which refuses small-order keys. Remembered, so that a batch costs one check.
+
+    The memory is keyed by everything that the answer depends on: key, message and signature.
+    """
+    try:
+        VerifyKey(public_key).verify(message, signature)
+    except (BadSignatureError, ValueError):
+        return False
+    return True
+
+
+def key_id(public_key: bytes) -> bytes:
+    """Return the id of a signing key or prekey: the first 8 bytes of its SHA-256."""
+    return sha256(public_key).digest()[:8]

@@ -1,0 +1,162 @@
+"""Grants and boxes: how class keys are delivered, and how one message's compartments are closed and opened. Pure.
+
+Message key = HMAC-SHA256(class key, domain || compartment || salt); used once, so AES-256-GCM has a zero nonce. The whole
+header and the public body are associated data: a box opens only in the message, and at the place, it was made for.
+"""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from bus.sealing.envelope import RECIPIENTS_MAX, SUITE, VERSION, Header, strict
+from bus.sealing.errors import CannotOpen, EnvelopeRefused, GrantRefused
+from schemas import field_classes
+from schemas.v1 import envelope_pb2
+
+_MESSAGE_KEY = b"lianfang/1 message key\x00"
+_BOX = b"lianfang/1 box\x00"
+_COMMITMENT = b"lianfang/1 commitment\x00"
+_WRAP = b"lianfang/1 wrap\x00"
+_GRANT = b"lianfang/1 grant\x00"
+_ZERO_NONCE = bytes(12)
+KEY_BYTES = 32
+GRANT_BYTES_MAX = 256 * 1024
+_HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A grant in form; `body` says what it delivers."""
+
+    grant_id: bytes
+    body: envelope_pb2.GrantBody
+    body_bytes: bytes
+    wraps: Mapping[str, tuple[bytes, bytes]]
+    signature: bytes
+    document: bytes
+
+
+def commitment(compartment: int, key: bytes) -> bytes:
+    """Return the commitment to a class key: all recipients provably hold the same one."""
+    return sha256(_COMMITMENT + bytes([compartment]) + key).digest()
+
+
+def grant_id(body: bytes) -> bytes:
+    """Return a grant's id."""
+    return sha256(body).digest()[:16]
+
+
+def grant_signed_bytes(body: bytes, wraps: Mapping[str, tuple[bytes, bytes]]) -> bytes:
+    """Return what the sender signs for a grant: the body and every wrap."""
+    digest = sha256()
+    for recipient in sorted(wraps):
+        key_id, sealed = wraps[recipient]
+        for part in (recipient.encode(), key_id, sealed):
+            digest.update(len(part).to_bytes(4, "big") + part)
+    return _GRANT + sha256(body).digest() + digest.digest()
+
+
+def wrap(keys: Mapping[int, bytes], recipient: str, prekey: bytes, body: bytes) -> bytes:
+    """Return a recipient's class keys, HPKE-sealed to its prekey and bound to this grant and this recipient."""
+    plain = envelope_pb2.ClassKeys(compartments=sorted(keys), keys=b"".join(keys[number] for number in sorted(keys)))
+    return _HPKE.encrypt(
+        plain.SerializeToString(deterministic=True), X25519PublicKey.from_public_bytes(prekey), _info(recipient, body)
+    )
+
+
+def unwrap(sealed: bytes, recipient: str, private_key: X25519PrivateKey, grant: Grant) -> dict[int, bytes]:
+    """Return our class keys. GrantRefused unless they are exactly those that the signed body commits to for us."""
+    try:
+        data = _HPKE.decrypt(sealed, private_key, _info(recipient, grant.body_bytes))
+        strict(envelope_pb2.ClassKeys, data, GRANT_BYTES_MAX)
+        plain = envelope_pb2.ClassKeys.FromString(data)
+    except (InvalidTag, ValueError, EnvelopeRefused):
+        raise GrantRefused("the wrap does not open for this agency", code="LF-SEAL-GRANT-WRAP") from None
+    keys = {
+        number: plain.keys[at * KEY_BYTES : (at + 1) * KEY_BYTES] for at, number in enumerate(plain.compartments)
+    }
+    ours = {item.compartment: item for item in grant.body.compartments if recipient in item.audience}
+    if set(keys) != set(ours) or len(plain.keys) != KEY_BYTES * len(ours):
+        raise GrantRefused("the wrap holds other keys than the grant says", code="LF-SEAL-GRANT-KEYS")
+    if any(commitment(number, key) != ours[number].commitment for number, key in keys.items()):
+        raise GrantRefused("a class key is not the one committed to", code="LF-SEAL-GRANT-COMMITMENT")
+    return keys
+
+
+def _info(recipient: str, body: bytes) -> bytes:
+    return _WRAP + sha256(body).digest() + recipient.encode()
+
+
+def parse_grant(document: bytes) -> Grant:
+    """Parse a grant strictly. GrantRefused when it is not in form."""
+    try:
+        strict(envelope_pb2.Grant, document, GRANT_BYTES_MAX)
+        outer = envelope_pb2.Grant.FromString(document)
+        strict(envelope_pb2.GrantBody, outer.body, GRANT_BYTES_MAX)
+    except EnvelopeRefused as error:
+        raise GrantRefused("the grant is not in form", code="LF-SEAL-GRANT-FORM") from error
+    body = envelope_pb2.GrantBody.FromString(outer.body)
+    wraps = {item.recipient: (item.recipient_key_id, item.sealed_keys) for item in outer.wraps}
+    numbers = [item.compartment for item in body.compartments]
+    classes = [number for item in body.compartments for number in item.classes]
+    in_form = (
+        body.version == VERSION
+        and body.suite == SUITE
+        and [item.recipient for item in outer.wraps] == sorted(wraps)
+        and len(wraps) <= RECIPIENTS_MAX
+        and numbers == list(range(1, len(numbers) + 1))
+        and len(classes) == len(set(classes))
+        and list(body.recipients) == sorted(set(body.recipients))
+        and all(set(item.audience) <= set(body.recipients) and item.audience for item in body.compartments)
+        and body.not_before_ms < body.not_after_ms
+    )
+    if not in_form:
+        raise GrantRefused("the grant is not in form", code="LF-SEAL-GRANT-FORM")
+    return Grant(grant_id(outer.body), body, outer.body, wraps, outer.signature, document)
+
+
+def fits(header: Header, grant: Grant) -> bool:
+    """Say whether a message may have been sealed under a grant: same sender, type, recipients, policy, and in its time."""
+    body = grant.body
+    return (
+        header.grant_id == grant.grant_id
+        and header.sender == body.sender
+        and header.sender_key_id == body.sender_key_id
+        and header.type == body.type
+        and header.recipients == tuple(body.recipients)
+        and header.policy_serial == body.policy_serial
+        and body.not_before_ms <= header.sent_at_ms <= body.not_after_ms
+    )
+
+
+def classes_of(grant: Grant, compartment: int) -> tuple[str, ...]:
+    """Return the classes in a compartment."""
+    for item in grant.body.compartments:
+        if item.compartment == compartment:
+            return tuple(field_classes.class_name(number) for number in item.classes)
+    return ()
+
+
+def close(key: bytes, compartment: int, header: bytes, public: bytes, plain: bytes, salt: bytes) -> bytes:
+    """Return a box's ciphertext."""
+    message_key = hmac.digest(key, _MESSAGE_KEY + bytes([compartment]) + salt, "sha256")
+    return AESGCM(message_key).encrypt(_ZERO_NONCE, plain, _associated(compartment, header, public))
+
+
+def open_box(key: bytes, compartment: int, header: bytes, public: bytes, ciphertext: bytes, salt: bytes) -> bytes:
+    """Return a box's plaintext. CannotOpen, always the same, when anything is not as it was sealed."""
+    message_key = hmac.digest(key, _MESSAGE_KEY + bytes([compartment]) + salt, "sha256")
+    try:
+        return AESGCM(message_key).decrypt(_ZERO_NONCE, ciphertext, _associated(compartment, header, public))
+    except InvalidTag:
+        raise CannotOpen("the box does not open") from None
+
+
+def _associated(compartment: int, header: bytes, public: bytes) -> bytes:
+    return _BOX + bytes([compartment]) + len(header).to_bytes(4, "big") + header + public

@@ -1,0 +1,144 @@
+"""The wire format: bytes to values, strictly. What parses must serialise to the same bytes again; caps on everything."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from bus import limits
+from bus.sealing.batch import BATCH_MAX, PROOF_STEPS_MAX, BatchPlace
+from bus.sealing.errors import EnvelopeRefused
+from schemas.v1 import envelope_pb2
+
+VERSION = 1
+SUITE = 1
+BOXES_MAX = 64
+RECIPIENTS_MAX = 256
+_ID_BYTES = 16
+_LANES = {
+    envelope_pb2.LANE_URGENT: "urgent",
+    envelope_pb2.LANE_NORMAL: "normal",
+    envelope_pb2.LANE_BULK: "bulk",
+}
+_Kind = TypeVar("_Kind", bound=Message)
+LANE_NUMBERS = {name: number for number, name in _LANES.items()}
+
+
+@dataclass(frozen=True)
+class Header:
+    """The clear half of the common header."""
+
+    salt: bytes
+    message_id: bytes
+    type: str
+    type_version: int
+    sender: str
+    sender_key_id: bytes
+    recipients: tuple[str, ...]
+    lane: str
+    sent_at_ms: int
+    expires_at_ms: int
+    grant_id: bytes
+    sequence: int
+    policy_serial: int
+    correlation_id: bytes
+    causation_id: bytes
+
+
+@dataclass(frozen=True)
+class ParsedEnvelope:
+    """An envelope in form; nobody has been held to it yet."""
+
+    header: Header
+    header_bytes: bytes
+    payload: bytes
+    payload_sha256: bytes
+    public_body: bytes
+    boxes: tuple[tuple[int, bytes], ...]
+    inline_grant: bytes
+    place: BatchPlace
+
+
+def parse_header(envelope: bytes) -> ParsedEnvelope:
+    """Parse an envelope strictly. EnvelopeRefused with the reason's code."""
+    outer = _exactly(envelope_pb2.Envelope, envelope, limits.ENVELOPE_BYTES_MAX)
+    place = BatchPlace(outer.signature, outer.leaf_index, outer.batch_size, outer.proof)
+    if place.size > BATCH_MAX or len(place.proof) > PROOF_STEPS_MAX * 32:
+        raise EnvelopeRefused("the batch is too large", code="LF-SEAL-TOO-LARGE")
+    return parse_payload(outer.payload, place)
+
+
+def parse_payload(payload: bytes, place: BatchPlace | None = None) -> ParsedEnvelope:
+    """Parse what is signed, strictly."""
+    sealed = _exactly(envelope_pb2.Sealed, payload, limits.ENVELOPE_BYTES_MAX)
+    numbers = [box.compartment for box in sealed.boxes]
+    if len(numbers) > BOXES_MAX or numbers != sorted(set(numbers)) or 0 in numbers:
+        raise EnvelopeRefused("the boxes are not in ascending order", code="LF-SEAL-FORM")
+    return ParsedEnvelope(
+        header=_header(sealed.header),
+        header_bytes=sealed.header,
+        payload=payload,
+        payload_sha256=sha256(payload).digest(),
+        public_body=sealed.public_body,
+        boxes=tuple((box.compartment, box.ciphertext) for box in sealed.boxes),
+        inline_grant=sealed.inline_grant,
+        place=place or BatchPlace(b"", 0, 1, b""),
+    )
+
+
+def _exactly(kind: type[_Kind], data: bytes, limit: int) -> _Kind:
+    strict(kind, data, limit)
+    return kind.FromString(data)
+
+
+def _header(data: bytes) -> Header:
+    header = _exactly(envelope_pb2.Header, data, limits.ENVELOPE_BYTES_MAX)
+    if header.version != VERSION:
+        raise EnvelopeRefused("the sealing format is of another version", code="LF-SEAL-VERSION")
+    if header.suite != SUITE:
+        raise EnvelopeRefused("the sealing suite is unknown or not allowed", code="LF-SEAL-SUITE")
+    recipients = tuple(header.recipients)
+    in_form = (
+        len(header.salt) == _ID_BYTES
+        and len(header.message_id) == _ID_BYTES
+        and len(header.correlation_id) == _ID_BYTES
+        and len(header.causation_id) in (0, _ID_BYTES)
+        and len(header.grant_id) in (0, _ID_BYTES)
+        and header.lane in _LANES
+        and 0 < len(recipients) <= RECIPIENTS_MAX
+        and list(recipients) == sorted(set(recipients))
+        and 0 < header.sent_at_ms < header.expires_at_ms
+    )
+    if not in_form:
+        raise EnvelopeRefused("the header is not in form", code="LF-SEAL-FORM")
+    return Header(
+        salt=header.salt,
+        message_id=header.message_id,
+        type=header.type,
+        type_version=header.type_version,
+        sender=header.sender,
+        sender_key_id=header.sender_key_id,
+        recipients=recipients,
+        lane=_LANES[header.lane],
+        sent_at_ms=header.sent_at_ms,
+        expires_at_ms=header.expires_at_ms,
+        grant_id=header.grant_id,
+        sequence=header.sequence,
+        policy_serial=header.policy_serial,
+        correlation_id=header.correlation_id,
+        causation_id=header.causation_id,
+    )
+
+
+def strict(kind: type[Message], data: bytes, limit: int) -> None:
+    """Refuse bytes that are too many, do not parse, or are not in their one canonical serialisation."""
+    if len(data) > limit:
+        raise EnvelopeRefused(f"{len(data)} bytes are more than {limit}", code="LF-SEAL-TOO-LARGE")
+    try:
+        value = kind.FromString(data)
+    except DecodeError:
+        raise EnvelopeRefused("the bytes do not parse", code="LF-SEAL-FORM") from None
+    value.DiscardUnknownFields()
+    if value.SerializeToString(deterministic=True) != data:
+        raise EnvelopeRefused("the bytes are not in their one canonical form", code="LF-SEAL-FORM")

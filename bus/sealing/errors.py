@@ -1,0 +1,37 @@
+"""What can be wrong with a sealed message.
+
+SealingError
+├── EnvelopeRefused   not in form, not signed by its sender, or not for us
+├── GrantRefused      a grant that does not hold
+└── CannotOpen        plaintext was not given; the reason is for the log, never for the caller (no oracle)
+"""
+
+
+class SealingError(Exception):
+    """Something is wrong with a sealed message."""
+
+    code = "LF-SEAL"
+
+    def __init__(self, cause: str, *, code: str = "", cure: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.cure = cure
+        self.code = code or type(self).code
+
+
+class EnvelopeRefused(SealingError):
+    """The envelope is not in form or not its sender's."""
+
+    code = "LF-SEAL-ENVELOPE"
+
+
+class GrantRefused(SealingError):
+    """The grant does not hold."""
+
+    code = "LF-SEAL-GRANT"
+
+
+class CannotOpen(SealingError):
+    """Plaintext was not given."""
+
+    code = "LF-SEAL-CANNOT-OPEN"

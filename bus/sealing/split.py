@@ -1,0 +1,97 @@
+"""Splitting a message by class, and joining it again, in protobuf's own C code.
+
+For a set of classes there is a narrow type that has only the fields of those classes, under their own numbers. Parsing
+the whole message as the narrow type and discarding what it does not know leaves exactly those fields. Joining is
+concatenation (protobuf: concatenated messages merge). A fragment that holds anything else, or is not in its one
+canonical serialisation, is refused: no class can be smuggled into another's box.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import DecodeError, Message
+
+from bus.sealing.errors import CannotOpen
+from schemas import field_classes, registry
+
+
+@cache
+def _narrow(type_name: str, classes: tuple[str, ...]) -> type[Message]:
+    body = registry.descriptor_of(type_name)
+    file = descriptor_pb2.FileDescriptorProto(
+        name=f"narrow/{type_name}/{'+'.join(classes)}.proto", package="lianfang.narrow", syntax="proto3"
+    )
+    narrow = file.message_type.add(name=body.name)
+    source = descriptor_pb2.DescriptorProto()
+    body.CopyToProto(source)
+    for field, described in zip(source.field, body.fields, strict=True):
+        if field_classes.field_class(described) not in classes:
+            continue
+        copy = narrow.field.add()
+        copy.CopyFrom(field)
+        copy.ClearField("options")
+        if field.proto3_optional:
+            copy.oneof_index = len(narrow.oneof_decl)
+            narrow.oneof_decl.add(name=source.oneof_decl[field.oneof_index].name)
+    pool = _pool(body)
+    file.dependency.extend(sorted(dependency.name for dependency in _files(body)))
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"lianfang.narrow.{body.name}"))
+
+
+def _files(body: Descriptor) -> list[descriptor_pb2.FileDescriptorProto]:
+    """Return the files that the body's file is built from, each after what it needs."""
+    found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+
+    def visit(file) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a file descriptor of upb
+        for dependency in file.dependencies:
+            visit(dependency)
+        if file.name not in found:
+            copy = descriptor_pb2.FileDescriptorProto()
+            file.CopyToProto(copy)
+            found[file.name] = copy
+
+    visit(body.file)
+    return list(found.values())
+
+
+def _pool(body: Descriptor) -> descriptor_pool.DescriptorPool:
+    pool = descriptor_pool.DescriptorPool()
+    for file in _files(body):
+        pool.Add(file)
+    return pool
+
+
+def fragment(type_name: str, classes: tuple[str, ...], whole: bytes) -> bytes:
+    """Return the serialised fields of these classes."""
+    narrow = _narrow(type_name, classes).FromString(whole)
+    narrow.DiscardUnknownFields()
+    return narrow.SerializeToString(deterministic=True)
+
+
+def public_body(type_name: str, whole: bytes) -> bytes:
+    """Return the serialised fields of class OPEN."""
+    return fragment(type_name, (field_classes.OPEN,), whole)
+
+
+def is_canonical(type_name: str, classes: tuple[str, ...], data: bytes) -> bool:
+    """Say whether the bytes hold fields of these classes only, in their one serialisation."""
+    try:
+        return fragment(type_name, classes, data) == data
+    except DecodeError:
+        return False
+
+
+def by_class(type_name: str, classes: Iterable[str], data: bytes) -> dict[str, bytes]:
+    """Split a compartment's fragment into its classes; CannotOpen when it is not canonical for them."""
+    together = tuple(classes)
+    if not is_canonical(type_name, together, data):
+        raise CannotOpen("a compartment holds fields outside its classes", code="LF-SEAL-CANNOT-OPEN")
+    return {name: fragment(type_name, (name,), data) for name in together}
+
+
+def join(body: type[Message], public: bytes, fragments: Mapping[str, bytes]) -> Message:
+    """Return the message that the public body and the opened fragments make; what was not opened is absent."""
+    return body.FromString(public + b"".join(fragments.values()))
