@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bus.errors import Usage
 
 ENVIRONMENT_PREFIX = "LIANFANG_"
-AGENCY_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*\Z"
+AGENCY_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*\z"
 
 
 class _Strict(BaseModel):
@@ -39,7 +39,7 @@ class LocalSystem(_Strict):
     """The agency's own system."""
 
     profile: str
-    service: str = Field(pattern=r"^svc-[a-z]+(-[a-z]+)*\Z")
+    service: str = Field(pattern=r"^svc-[a-z]+(-[a-z]+)*\z")
     directory: str = "handover"
 
 
@@ -71,15 +71,16 @@ class CaseEntry(_Strict):
     """A case of the agency's own register."""
 
     reference: str = Field(min_length=1, max_length=64)
-    status: str = Field(pattern=r"^(filed|closed)\Z")
+    status: str = Field(pattern=r"^(filed|closed)\z")
     team: tuple[str, ...] = ()
+    mandates: tuple[str, ...] = ()
 
 
 class NodeConfig(_Strict):
     """The whole configuration of a node."""
 
     agency: str = Field(pattern=AGENCY_PATTERN, max_length=32)
-    transport: str = Field(default="rabbitmq", pattern=r"^(rabbitmq|memory)\Z")
+    transport: str = Field(default="rabbitmq", pattern=r"^(rabbitmq|memory)\z")
     database: str = "sqlite:///node.db"
     broker: Broker = Broker()
     local_system: LocalSystem | None = None
@@ -87,7 +88,7 @@ class NodeConfig(_Strict):
     timers: Timers = Timers()
     operators: tuple[Operator, ...] = ()
     cases: tuple[CaseEntry, ...] = ()
-    log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)\Z")
+    log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)\z")
 
 
 def load(directory: Path, environment: Mapping[str, str] | None = None) -> tuple[NodeConfig, dict[str, str]]:

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from google.protobuf.message import Message
-from sqlalchemy import select, update
-
-import adapters
 from adapters.convert import convert
 from adapters.errors import FileRefused
 from adapters.model import Converted
 from adapters.render import render
-from bus import leaves, store
+from google.protobuf.message import Message
+from sqlalchemy import select, update
+
+import adapters
+from bus import leaves, questions, store
 from bus.errors import BusError, NotFound, Refused, Retry
 from bus.opening import Opening
 from bus.orders import states
-from bus.outbound import AlreadySent, Draft, Outbound, Sent
+from bus.outbound import Draft, Outbound, require_sent
 from bus.parts import Actor, Parts, Statement
 from bus.passing import move_order
 from bus.policy.model import Decision
@@ -168,9 +168,9 @@ class Handover:
             common_pb2.AttachmentKind.Name(paper.kind).removeprefix("ATTACHMENT_KIND_").lower()
             for paper in order.attachments  # type: ignore[attr-defined]  # every order has them
         )
-        request = leaves.policy_request(
+        request = questions.policy_request(
             self._parts,
-            leaves.Ask(
+            questions.Ask(
                 point="effect",
                 action="hand_over",
                 message_type=envelope.header.type.rsplit(".", 1)[-1],
@@ -179,7 +179,7 @@ class Handover:
                 sealed_purpose=inspection.purpose,
                 actor=Actor(self._system.service, service=True),
                 attachments=kinds,
-                kind=_kind(order),
+                kind=questions.order_kind(order),
                 case_present=inspection.case_present,
             ),
         )
@@ -242,15 +242,14 @@ class Handover:
             Actor(self._system.service, service=True),
             Statement(inspection.purpose, inspection.legal_basis),
         )[0]
-        if not isinstance(outcome, Sent | AlreadySent):
-            raise Refused(outcome.reason, cure=outcome.next_step, code=outcome.code, rules=list(outcome.rule_ids))
+        sent = require_sent(outcome)
         now = self._parts.clock.now_ms()
         with self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
             if via == states.REFUSED:
                 move_order(transaction, order_id, states.REFUSED, now)
             else:
                 move_order(transaction, order_id, states.HANDED_OVER, now)
-            move_order(transaction, order_id, states.ANSWERED, now, outcome.message_id)
+            move_order(transaction, order_id, states.ANSWERED, now, sent.message_id)
 
     def _hand_over_result(self, message_id: bytes) -> None:
         self._write(message_id, self._open_all(message_id))
@@ -344,9 +343,3 @@ def _move(path: Path, folder: str) -> None:
     target = path.parent / folder
     target.mkdir(exist_ok=True, mode=0o700)
     path.rename(target / path.name)
-
-
-def _kind(order: Message) -> str:
-    field = order.DESCRIPTOR.fields_by_name["kind"]
-    name = field.enum_type.values_by_number[order.kind].name  # type: ignore[attr-defined]  # every order has it
-    return str(name.rsplit("_", 1)[-1].lower())

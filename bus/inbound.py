@@ -19,17 +19,17 @@ from sqlalchemy import select
 
 from audit.errors import AuditError
 from audit.log import LogTransaction
-from bus import leaves, limits, store
+from bus import leaves, limits, questions, store
 from bus.errors import Retry
 from bus.keyservice.protocol import KeyServiceUnavailable, SealRequest
 from bus.orders import states
 from bus.outbound import PASSING_TYPES
 from bus.parts import Parts
+from bus.passing import Passing, move_order
 from bus.policy.model import Decision
 from bus.randomness import uuid7
-from bus.passing import Passing, move_order
-from bus.sealing.errors import SealingError
 from bus.sealing.envelope import Header
+from bus.sealing.errors import SealingError
 from bus.sealing.verify import VerifiedEnvelope, verify
 from bus.transport import Delivery, Disposition
 from schemas import registry
@@ -125,7 +125,7 @@ class Inbound:
             registry.body_type(header.type)
         except SchemaError as error:
             return _Examined(delivery, REFUSED, error.code, envelope)
-        decision = self._parts.bundle.decide(leaves.accept_request(self._parts, header))
+        decision = self._parts.bundle.decide(questions.accept_request(self._parts, header))
         if not decision.permitted:
             return _Examined(delivery, REFUSED, decision.code, envelope, decision)
         return self._examine_grant(delivery, envelope, decision)
@@ -187,7 +187,9 @@ class Inbound:
             return -1
         if header.type in PASSING_TYPES and item.outcome == EXPIRED:
             return -1
-        index = transaction.append(leaves.accepted(self._parts, header, item.envelope.payload_sha256, item))
+        index = transaction.append(
+            leaves.accepted(self._parts, header, item.envelope.payload_sha256, item.decision, (item.outcome, item.code))
+        )
         written[key] = (item.envelope.payload_sha256, index)
         transaction.connection.execute(
             store.inbox.insert(),

@@ -11,12 +11,12 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import select
-
-import adapters
 from adapters.convert import convert
 from adapters.errors import FileRefused
 from adapters.model import Converted, HeldBack, Lineage
+from sqlalchemy import select
+
+import adapters
 from bus import leaves, limits, store
 from bus.errors import Usage
 from bus.outbound import AlreadySent, Draft, NotSent, Outbound, Sent
@@ -114,7 +114,7 @@ class FileIntake:
             )
             drafts.append(draft)
             rows.append(row)
-        self._keep_held_back(held, profile, digest, intake)
+        self._keep_held_back(held, profile, digest, actor, intake)
         for row, outcome in zip(rows, self._send(drafts, actor, statement), strict=True):
             _report(row, outcome, intake)
 
@@ -122,7 +122,6 @@ class FileIntake:
         self, drafts: list[Draft], actor: Actor, statement: Statement
     ) -> Iterator[Sent | AlreadySent | NotSent | MessageRefused]:
         """Send what passes the checks; a message that breaks one is held back alone, not its whole batch."""
-
         broken: dict[int, MessageRefused] = {}
         good: list[Draft] = []
         for number, draft in enumerate(drafts):
@@ -135,7 +134,9 @@ class FileIntake:
         for number in range(len(drafts)):
             yield broken[number] if number in broken else next(outcomes)
 
-    def _keep_held_back(self, held: list[tuple[HeldBack, bytes]], profile: str, digest: bytes, intake: Intake) -> None:
+    def _keep_held_back(
+        self, held: list[tuple[HeldBack, bytes]], profile: str, digest: bytes, actor: Actor, intake: Intake
+    ) -> None:
         if not held:
             return
         table = store.held_back
@@ -169,7 +170,7 @@ class FileIntake:
                         "sealed_raw": self._parts.keys.protect(b"held-back" + fingerprint, row.raw),
                     },
                 )
-                transaction.append(leaves.held_back(self._parts, row.code, digest, row.record))
+                transaction.append(leaves.held_back(self._parts, row.code, digest, actor))
 
 
 def _report(row: Converted, outcome: Sent | AlreadySent | NotSent | MessageRefused, intake: Intake) -> None:

@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 from sqlalchemy import update
 
+from audit.checkpoint import Verifier
 from audit.errors import AuditError
 from audit.log import AuditLog
 from audit.mirror import Mirror
@@ -19,7 +21,7 @@ from audit.store import engine as make_engine
 from bus import config as configuration
 from bus import leaves, store
 from bus.clock import Clock, SystemClock
-from bus.errors import BusError
+from bus.errors import BusError, NoAnswer
 from bus.handover import Handover, LocalSystem
 from bus.inbound import Inbound
 from bus.intake import FileIntake
@@ -87,8 +89,7 @@ class Node:
         pinned = Pinned(engine, directory, keys, seams.clock)
         members = pinned.load_directory()
         bundle = pinned.load_bundle(members)
-        vkey = members.member(config.agency).log_vkey
-        log = AuditLog.open(engine, vkey.split("+", 1)[0], seams.clock.now_ms)
+        log = AuditLog.open(engine, Verifier.parse(members.member(config.agency).log_vkey))
         parts = Parts(
             agency=config.agency,
             engine=engine,
@@ -98,7 +99,9 @@ class Node:
             randomness=seams.randomness,
             directory=members,
             bundle=bundle,
-            cases={case.reference: Case(case.reference, case.status, case.team) for case in config.cases},
+            cases={
+                case.reference: Case(case.reference, case.status, case.team, case.mandates) for case in config.cases
+            },
             steps=seams.steps,
             local_system=config.local_system.profile if config.local_system else "",
             witnesses=config.oversight.witnesses,
@@ -137,10 +140,26 @@ class Node:
             thread.join(timeout=10)
         self.parts.engine.dispose()
 
+    def transport_health(self) -> dict[str, Any]:
+        """Say how the transport is."""
+        return self._transport.health() if self._transport is not None else {"kind": "none", "connected": {}}
+
+    def wait_cosigned(self, size: int, timeout_s: float) -> None:
+        """Wait until every witness has cosigned at least `size` entries. NoAnswer when it does not happen in time."""
+        log, clock = self.parts.log, self.parts.clock
+        until = clock.monotonic_s() + timeout_s
+        while any(log.cosigned_size(witness) < size for witness in self.parts.witnesses):
+            if clock.monotonic_s() >= until:
+                raise NoAnswer(
+                    f"the witnesses have not cosigned {size} entries within {timeout_s:g} s",
+                    cure="see that the auditor's node and the broker run; then ask again",
+                    code="LF-AUDIT-NOT-COSIGNED",
+                )
+            self._stopping.wait(0.05)
+
     def step(self) -> int:
         """Do what is due once, without threads; return how much was done. For simulations."""
-        done = self.handover.run_due() + self.handover.poll() + self.queue.expire() + self.oversight.ship()
-        return done
+        return self.handover.run_due() + self.handover.poll() + self.queue.expire() + self.oversight.ship()
 
     def _awake(self) -> None:
         self._wake.set()

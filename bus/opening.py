@@ -11,17 +11,16 @@ No plaintext without its leaf: step (4) is impossible before (3) is on disk, and
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from google.protobuf.message import Message
 from sqlalchemy import select
 
-from bus import leaves, store
+from bus import leaves, questions, store
 from bus.errors import Broken, NotFound, Refused, Usage
 from bus.keyservice.protocol import Inspection, OpenRequest
 from bus.parts import Actor, Parts, Statement
 from bus.policy.canonical import canonical
-from bus.policy.model import Request
+from bus.policy.model import Decision, Request
 from bus.sealing.errors import SealingError
 from bus.sealing.split import join
 from bus.sealing.verify import VerifiedEnvelope, verify_stored
@@ -57,12 +56,7 @@ class Opening:
         if not wanted:
             raise Usage("no field or class was named", cure="name one with --field or --class")
         envelope, inspection = self.look(message_id)  # (1)
-        stated = Statement(
-            statement.purpose or inspection.purpose,
-            statement.legal_basis or inspection.legal_basis,
-            statement.case_ref,
-            statement.mandate,
-        )
+        stated = _stated(statement, inspection)
         requests = [self._request(envelope, inspection, name, actor, stated) for name in wanted]
         self._refuse_or_pass(envelope, inspection, requests, wanted, actor, stated)  # (2)
         missing = tuple(name for name in wanted if name not in inspection.classes)
@@ -73,13 +67,10 @@ class Opening:
                 code="LF-OPEN-NO-SUCH-CLASS",
             )
         token = self._parts.randomness.bytes(32)
-        context = canonical(requests)
-        leaf = leaves.opening(
-            self._parts, envelope, inspection, wanted, actor, stated, requests, sha256(token).digest(), context, action
-        )
+        leaf = leaves.opening(self._parts, envelope, inspection, wanted, actor, stated, requests, token, action)
         with self._parts.steps("open.leaf"), self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
             index = transaction.append(leaf)  # (3)
-        fragments = self._redeem(envelope, wanted, index, token, context)  # (4)
+        fragments = self._redeem(envelope, wanted, index, token, canonical(requests))  # (4)
         message = join(registry.body_type(envelope.header.type), envelope.public_body, fragments)
         self._outcome(envelope, index, actor, "OPENED")  # (5)
         return Opened(message, wanted, inspection.withheld, index, envelope)
@@ -105,12 +96,25 @@ class Opening:
         with self._parts.steps("open.inspect"):
             return envelope, self._parts.keys.inspect(envelope.payload)
 
+    def explain(
+        self, message_id: bytes, fields: Sequence[str], actor: Actor, statement: Statement
+    ) -> dict[str, Decision]:
+        """Return what policy would decide on each field for this actor now; opens nothing and leaves no entry."""
+        envelope, inspection = self.look(message_id)
+        stated = _stated(statement, inspection)
+        wanted = classes_of_fields(envelope.header.type, fields or tuple(_fields(envelope.header.type)))
+        return {
+            name: self._parts.bundle.decide(self._request(envelope, inspection, field_class, actor, stated))
+            for name, field_class in wanted.items()
+            if field_class != field_classes.OPEN
+        }
+
     def _request(
         self, envelope: VerifiedEnvelope, inspection: Inspection, name: str, actor: Actor, stated: Statement
     ) -> Request:
-        return leaves.policy_request(
+        return questions.policy_request(
             self._parts,
-            leaves.Ask(
+            questions.Ask(
                 point="open",
                 action="open",
                 message_type=envelope.header.type.rsplit(".", 1)[-1],
@@ -131,7 +135,7 @@ class Opening:
         actor: Actor,
         stated: Statement,
     ) -> None:
-        decision = leaves.first_denied([self._parts.bundle.decide(request) for request in requests])
+        decision = questions.first_denied([self._parts.bundle.decide(request) for request in requests])
         if decision.permitted:
             return
         leaf = leaves.denial(
@@ -148,14 +152,7 @@ class Opening:
         )
         with self._parts.steps("open.deny"), self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
             index = transaction.append(leaf)
-        raise Refused(
-            decision.reason,
-            cure=decision.next_step,
-            code=decision.code,
-            rules=list(decision.rule_ids),
-            missing=list(decision.missing),
-            entry=index,
-        )
+        questions.refuse(decision, index)
 
     def _redeem(
         self, envelope: VerifiedEnvelope, wanted: tuple[str, ...], index: int, token: bytes, context: bytes
@@ -181,6 +178,20 @@ class Opening:
             self._parts.log.transaction(self._parts.append_deadline_s) as transaction,
         ):
             transaction.append(leaf)
+
+
+def _stated(statement: Statement, inspection: Inspection) -> Statement:
+    """Return the statement; who states no purpose opens for the message's own."""
+    return Statement(
+        statement.purpose or inspection.purpose,
+        statement.legal_basis or (inspection.legal_basis if not statement.purpose else ""),
+        statement.case_ref,
+        statement.mandate,
+    )
+
+
+def _fields(type_name: str) -> list[str]:
+    return [field.name for field in registry.descriptor_of(type_name).fields]
 
 
 def classes_of_fields(type_name: str, fields: Sequence[str]) -> dict[str, str]:

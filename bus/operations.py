@@ -17,7 +17,7 @@ from bus.errors import NoAnswer, NotFound, Usage
 from bus.node import Node
 from bus.opening import classes_of_fields
 from bus.orders.compose import compose
-from bus.outbound import AlreadySent, Draft, NotSent
+from bus.outbound import AlreadySent, Draft, require_sent
 from bus.parts import Actor, Statement
 from bus.policy.render import render
 from schemas import field_classes, registry
@@ -105,12 +105,10 @@ class NodeOperations:
             actor,
             statement,
         )[0]
-        match outcome:
-            case NotSent():
-                leaves.raise_not_sent(outcome)
-            case AlreadySent():
-                return {"message_id": outcome.message_id.hex(), "already_sent": True}
-        return {"message_id": outcome.message_id.hex(), "already_sent": False}
+        sent = require_sent(outcome)
+        if isinstance(sent, AlreadySent):
+            return {"message_id": sent.message_id.hex(), "already_sent": True}
+        return {"message_id": sent.message_id.hex(), "already_sent": False, "entry": sent.log_index}
 
     def orders(self, _: Actor, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         """List orders issued and received, with their state."""
@@ -250,7 +248,7 @@ class NodeOperations:
 
     def audit_answers(self, actor: Actor, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return who looked at the subject, as far as answers and mirrored logs go."""
-        leaves.require(self._parts, "search", "SubjectQuery", actor, _statement(arguments), record=False)
+        self._node.subjects.require_search(actor, _statement(arguments), bytes.fromhex(arguments["query_id"]))
         others = [name for name in self._parts.directory.agencies() if name != self._parts.agency]
         return self._node.subjects.result(bytes.fromhex(arguments["query_id"]), others)
 
@@ -270,8 +268,9 @@ class NodeOperations:
 
     def audit_export(self, actor: Actor, arguments: dict[str, Any]) -> dict[str, Any]:
         """Write the log as a C2SP static directory that verifies from its files alone."""
-
-        leaves.record_export(self._parts, actor)
+        leaf = leaves.log_read(self._parts, "EXPORT", actor, Statement("", ""))
+        with self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
+            transaction.append(leaf)
         if arguments.get("wait", True):
             self._node.wait_cosigned(self._parts.log.size, timeout_s=float(arguments.get("timeout_s", 20)))
         target = Path(arguments["directory"])

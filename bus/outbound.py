@@ -18,17 +18,16 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from audit.log import LogTransaction
-from bus import leaves, limits, store
-from bus.errors import Usage
-from bus.keyservice.protocol import SealRequest
+from bus import leaves, limits, questions, store
+from bus.errors import Refused, Usage
+from bus.keyservice.protocol import SealRequest, SubjectValue
 from bus.orders import states
 from bus.parts import Actor, Parts, Statement
-from bus.policy.bundle import plan_seal
 from bus.policy.model import Decision
 from bus.randomness import uuid7
 from bus.sealing.envelope import parse_header
 from bus.sealing.plan import compartments
-from schemas import checks, field_classes, registry
+from schemas import checks
 
 PASSING_TYPES = frozenset({"lianfang.v1.Receipt", "lianfang.v1.Checkpoint", "lianfang.v1.Cosignature"})
 """Types that answer for themselves: no leaf, no receipt, forgotten once confirmed (else a log would log its shipping)."""
@@ -78,15 +77,29 @@ class NotSent:
 Outcome = Sent | AlreadySent | NotSent
 
 
+def require_sent(outcome: Outcome) -> Sent | AlreadySent:
+    """Return an outcome that is one of sending. Refused, with rules and entry, when policy refused it."""
+    if isinstance(outcome, NotSent):
+        raise Refused(
+            outcome.reason,
+            cure=outcome.next_step,
+            code=outcome.code,
+            rules=list(outcome.rule_ids),
+            missing=list(outcome.missing),
+            entry=outcome.log_index,
+        )
+    return outcome
+
+
 @dataclass(frozen=True)
 class _Ready:
     """A draft that policy has let through."""
 
     draft: Draft
-    body: bytes
     statement: Statement
     request: SealRequest
     decision: Decision
+    subjects: tuple[SubjectValue, ...]
 
 
 class Outbound:
@@ -144,21 +157,8 @@ class Outbound:
         checks.require_valid(message)
         if draft.lane not in limits.LIFETIME_MS:
             raise Usage(f"lane {draft.lane} is none of urgent, normal, bulk", cure="name one of them")
-        decision = leaves.first_denied(
-            [self._parts.bundle.decide(request) for request in self._send_requests(full_name, draft, actor, stated)]
-        )
-        present = frozenset(_classes_present(message))
-        plan = plan_seal(
-            self._parts.bundle,
-            message_type=_short(full_name),
-            purpose=stated.purpose,
-            legal_basis=stated.legal_basis,
-            sender=self._parts.agency,
-            sender_type=self._parts.directory.agency_type(self._parts.agency),
-            recipients={name: self._parts.directory.agency_type(name) for name in draft.recipients},
-            present_classes=present,
-            now_ms=self._parts.clock.now_ms(),
-        )
+        decision = self._parts.bundle.decide(questions.send_request(self._parts, message, actor, stated))
+        plan = questions.seal_plan(self._parts, message, draft.recipients, stated)
         refusal = decision if not decision.permitted else next(iter(plan.refusals), None)
         body = message.SerializeToString(deterministic=True)
         if refusal is not None:
@@ -179,23 +179,11 @@ class Outbound:
             compartments=compartments(plan.audiences),
             inline_grant=False,
         )
-        return _Ready(draft, body, stated, request, decision)
+        subjects = () if full_name in PASSING_TYPES else self._subjects(full_name, body)
+        return _Ready(draft, stated, request, decision, subjects)
 
-    def _send_requests(self, full_name: str, draft: Draft, actor: Actor, stated: Statement) -> list[leaves.Request]:
-        return [
-            leaves.policy_request(
-                self._parts,
-                leaves.Ask(
-                    point="effect",
-                    action="send",
-                    message_type=_short(full_name),
-                    sender=self._parts.agency,
-                    statement=stated,
-                    sealed_purpose=stated.purpose,
-                    actor=actor,
-                ),
-            )
-        ]
+    def _subjects(self, full_name: str, body: bytes) -> tuple[SubjectValue, ...]:
+        return tuple(self._parts.keys.blind_message(full_name, body, self._parts.clock.now_ms()))
 
     def _deny(self, draft: Draft, actor: Actor, stated: Statement, refusal: Decision, body: bytes) -> NotSent:
         leaf = leaves.denial(
@@ -206,9 +194,7 @@ class Outbound:
             actor=actor,
             statement=stated,
             decision=refusal,
-            subjects=self._parts.keys.blind_message(
-                draft.message.DESCRIPTOR.full_name, body, self._parts.clock.now_ms()
-            ),
+            subjects=self._subjects(draft.message.DESCRIPTOR.full_name, body),
         )
         with self._parts.steps("outbound.deny"), self._transaction() as transaction:
             index = transaction.append(leaf)
@@ -273,7 +259,7 @@ class Outbound:
             )
         else:
             index = transaction.append(
-                leaves.intent(self._parts, item.request, item.statement, item.decision, actor, parsed)
+                leaves.intent(self._parts, item.request, item.statement, item.decision, actor, parsed, item.subjects)
             )
             transaction.connection.execute(
                 store.messages.insert(),
@@ -349,19 +335,6 @@ class Outbound:
 
     def _transaction(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the log's context manager
         return self._parts.log.transaction(self._parts.append_deadline_s)
-
-
-def _short(full_name: str) -> str:
-    return full_name.rsplit(".", 1)[-1]
-
-
-def _classes_present(message: Message) -> list[str]:
-    set_fields = {field.number for field, _ in message.ListFields()}
-    return [
-        name
-        for name, fields in field_classes.fields_by_class(message.DESCRIPTOR).items()  # type: ignore[arg-type]  # upb
-        if name != field_classes.OPEN and any(field.number in set_fields for field in fields)
-    ]
 
 
 def _with_context(message: Message, statement: Statement) -> tuple[Message, Statement]:

@@ -47,6 +47,7 @@ class Case:
     reference: str
     status: str
     team: tuple[str, ...] = ()
+    mandates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Parts:
     local_system: str = ""
     witnesses: tuple[str, ...] = ()
     append_deadline_s: float = 2.0
+    blinds: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
 
     def case(self, reference: str) -> Case | None:
         """Return a case of the own register, or None."""

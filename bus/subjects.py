@@ -8,14 +8,13 @@ answer too. The values are useless to anyone but the log they are the key to.
 from collections.abc import Sequence
 from typing import Any
 
-
 from audit import review
 from audit.blind import quarter
-from bus import leaves
+from bus import leaves, questions
 from bus.errors import NotFound
 from bus.keyservice.protocol import Inspection
 from bus.opening import Opening, classes_of_fields
-from bus.outbound import Draft, Outbound
+from bus.outbound import Draft, Outbound, require_sent
 from bus.oversight import Oversight
 from bus.parts import Actor, Parts, Statement
 from bus.randomness import uuid7
@@ -38,12 +37,44 @@ class Subjects:
     def ask(self, message_id: bytes, field: str, actor: Actor, statement: Statement) -> bytes:
         """Ask every other agency for its value of a subject; return the query's id. Refused when policy denies."""
         query_id = uuid7(self._parts.clock.now_ms(), self._parts.randomness)
-        leaves.require(self._parts, "search", "SubjectQuery", actor, statement, exchange=message_id)
+        self.require_search(actor, statement, message_id)
         others = tuple(name for name in self._parts.directory.agencies() if name != self._parts.agency)
         body = oversight_pb2.SubjectQuery(query_id=query_id, message_id=message_id, field=field)
         outcome = self._outbound.send([Draft(body, others, "normal")], actor, statement)[0]
-        leaves.raise_not_sent(outcome)
+        require_sent(outcome)
         return query_id
+
+    def require_search(self, actor: Actor, statement: Statement, exchange: bytes = b"") -> None:
+        """Put on record that somebody searches the logs. Refused, on record too, when policy denies it."""
+        request = questions.policy_request(
+            self._parts,
+            questions.Ask(
+                point="effect",
+                action="search",
+                message_type="SubjectQuery",
+                sender=self._parts.agency,
+                statement=statement,
+                actor=actor,
+            ),
+        )
+        decision = self._parts.bundle.decide(request)
+        if decision.permitted:
+            leaf = leaves.log_read(self._parts, "SEARCH", actor, statement, exchange)
+        else:
+            leaf = leaves.denial(
+                self._parts,
+                action="SEARCH",
+                message_type="lianfang.v1.SubjectQuery",
+                peers=(),
+                actor=actor,
+                statement=statement,
+                decision=decision,
+                exchange=exchange,
+            )
+        with self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
+            index = transaction.append(leaf)
+        if not decision.permitted:
+            questions.refuse(decision, index)
 
     def result(self, query_id: bytes, waiting_for: Sequence[str]) -> dict[str, Any]:
         """Return who looked, by agency, as far as the answers and the mirrored logs go, and who has not answered."""
@@ -104,7 +135,7 @@ class Subjects:
         outcome = self._outbound.send(
             [Draft(body, (asker,), "normal", causation_id=causation_id, fingerprint=fingerprint)], SUBJECT, _AUDIT
         )[0]
-        leaves.raise_not_sent(outcome)
+        require_sent(outcome)
 
     def _forward(self, query: oversight_pb2.SubjectQuery, type_name: str, asker: str) -> None:
         if classes_of_fields(type_name, [query.field])[query.field] != "ACCOUNT_ID":
@@ -115,13 +146,13 @@ class Subjects:
         holders = tuple(
             name
             for name in self._parts.directory.agencies()
-            if name not in (self._parts.agency, asker) and leaves.may_hold_accounts(self._parts, name, _AUDIT)
+            if name not in (self._parts.agency, asker) and questions.may_hold_accounts(self._parts, name, _AUDIT)
         )
         for number, account in enumerate(accounts):
             body = oversight_pb2.SubjectForward(query_id=query.query_id, asker=asker, account=account)
             fingerprint = self._parts.keys.fingerprint([b"subject-forward" + query.query_id + bytes([number])])[0]
             outcome = self._outbound.send([Draft(body, holders, "normal", fingerprint=fingerprint)], SUBJECT, _AUDIT)[0]
-            leaves.raise_not_sent(outcome)
+            require_sent(outcome)
 
 
 def _values(inspection: Inspection, field: str) -> tuple[bytes, ...]:

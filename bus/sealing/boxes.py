@@ -1,7 +1,9 @@
 """Grants and boxes: how class keys are delivered, and how one message's compartments are closed and opened. Pure.
 
-Message key = HMAC-SHA256(class key, domain || compartment || salt); used once, so AES-256-GCM has a zero nonce. The whole
-header and the public body are associated data: a box opens only in the message, and at the place, it was made for.
+Message key = HMAC-SHA256(class key, domain || compartment || sequence || salt); used once, so AES-256-GCM has a zero nonce.
+Salt and sequence each keep it unique alone: the salt against a vault restored from backup, the sequence against a bad
+random generator. The whole header and the public body are associated data: a box opens only in the message, and at the
+place, it was made for.
 """
 
 import hmac
@@ -14,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from bus.sealing.envelope import RECIPIENTS_MAX, SUITE, VERSION, Header, strict
-from bus.sealing.errors import CannotOpen, EnvelopeRefused, GrantRefused
+from bus.sealing.envelope import BOXES_MAX, RECIPIENTS_MAX, SUITE, VERSION, Header, strict
+from bus.sealing.errors import EnvelopeRefused, GrantRefused, cannot_open
 from schemas import field_classes
 from schemas.v1 import envelope_pb2
 
@@ -27,6 +29,13 @@ _GRANT = b"lianfang/1 grant\x00"
 _ZERO_NONCE = bytes(12)
 KEY_BYTES = 32
 GRANT_BYTES_MAX = 256 * 1024
+_COMMITMENT_BYTES = 32
+_NONCE_BYTES = 16
+_SIGNATURE_BYTES = 64
+_KEY_ID_BYTES = 8
+_SEALABLE = frozenset(field_classes.class_number(name) for name in field_classes.CLASSES) - {
+    field_classes.class_number(field_classes.OPEN)
+}
 _HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
@@ -74,16 +83,13 @@ def unwrap(sealed: bytes, recipient: str, private_key: X25519PrivateKey, grant: 
     """Return our class keys. GrantRefused unless they are exactly those that the signed body commits to for us."""
     try:
         data = _HPKE.decrypt(sealed, private_key, _info(recipient, grant.body_bytes))
-        strict(envelope_pb2.ClassKeys, data, GRANT_BYTES_MAX)
-        plain = envelope_pb2.ClassKeys.FromString(data)
+        plain = strict(envelope_pb2.ClassKeys, data, GRANT_BYTES_MAX)
     except (InvalidTag, ValueError, EnvelopeRefused):
         raise GrantRefused("the wrap does not open for this agency", code="LF-SEAL-GRANT-WRAP") from None
-    keys = {
-        number: plain.keys[at * KEY_BYTES : (at + 1) * KEY_BYTES] for at, number in enumerate(plain.compartments)
-    }
     ours = {item.compartment: item for item in grant.body.compartments if recipient in item.audience}
-    if set(keys) != set(ours) or len(plain.keys) != KEY_BYTES * len(ours):
+    if list(plain.compartments) != sorted(ours) or len(plain.keys) != KEY_BYTES * len(ours):
         raise GrantRefused("the wrap holds other keys than the grant says", code="LF-SEAL-GRANT-KEYS")
+    keys = {number: plain.keys[at * KEY_BYTES : (at + 1) * KEY_BYTES] for at, number in enumerate(sorted(ours))}
     if any(commitment(number, key) != ours[number].commitment for number, key in keys.items()):
         raise GrantRefused("a class key is not the one committed to", code="LF-SEAL-GRANT-COMMITMENT")
     return keys
@@ -96,29 +102,53 @@ def _info(recipient: str, body: bytes) -> bytes:
 def parse_grant(document: bytes) -> Grant:
     """Parse a grant strictly. GrantRefused when it is not in form."""
     try:
-        strict(envelope_pb2.Grant, document, GRANT_BYTES_MAX)
-        outer = envelope_pb2.Grant.FromString(document)
-        strict(envelope_pb2.GrantBody, outer.body, GRANT_BYTES_MAX)
+        outer = strict(envelope_pb2.Grant, document, GRANT_BYTES_MAX)
+        body = strict(envelope_pb2.GrantBody, outer.body, GRANT_BYTES_MAX)
     except EnvelopeRefused as error:
         raise GrantRefused("the grant is not in form", code="LF-SEAL-GRANT-FORM") from error
-    body = envelope_pb2.GrantBody.FromString(outer.body)
     wraps = {item.recipient: (item.recipient_key_id, item.sealed_keys) for item in outer.wraps}
-    numbers = [item.compartment for item in body.compartments]
-    classes = [number for item in body.compartments for number in item.classes]
     in_form = (
-        body.version == VERSION
-        and body.suite == SUITE
-        and [item.recipient for item in outer.wraps] == sorted(wraps)
-        and len(wraps) <= RECIPIENTS_MAX
-        and numbers == list(range(1, len(numbers) + 1))
-        and len(classes) == len(set(classes))
-        and list(body.recipients) == sorted(set(body.recipients))
-        and all(set(item.audience) <= set(body.recipients) and item.audience for item in body.compartments)
-        and body.not_before_ms < body.not_after_ms
+        _body_in_form(body)
+        and _compartments_in_form(body)
+        # Exactly those who may read something have a wrap, once.
+        and [item.recipient for item in outer.wraps] == sorted({name for item in body.compartments for name in item.audience})
+        and all(len(wrap_key_id) == _KEY_ID_BYTES for wrap_key_id, _ in wraps.values())
+        and len(outer.signature) == _SIGNATURE_BYTES
     )
     if not in_form:
         raise GrantRefused("the grant is not in form", code="LF-SEAL-GRANT-FORM")
     return Grant(grant_id(outer.body), body, outer.body, wraps, outer.signature, document)
+
+
+def _body_in_form(body: envelope_pb2.GrantBody) -> bool:
+    return (
+        body.version == VERSION
+        and body.suite == SUITE
+        and 0 < len(body.recipients) <= RECIPIENTS_MAX
+        and list(body.recipients) == sorted(set(body.recipients))
+        and 0 < body.not_before_ms < body.not_after_ms
+        and len(body.nonce) == _NONCE_BYTES
+    )
+
+
+def _compartments_in_form(body: envelope_pb2.GrantBody) -> bool:
+    numbers = [item.compartment for item in body.compartments]
+    classes = [number for item in body.compartments for number in item.classes]
+    return (
+        0 < len(numbers) <= BOXES_MAX
+        and numbers == list(range(1, len(numbers) + 1))
+        and len(classes) == len(set(classes))
+        and set(classes) <= _SEALABLE
+        and all(
+            item.classes
+            and list(item.classes) == sorted(item.classes)
+            and item.audience
+            and list(item.audience) == sorted(set(item.audience))
+            and set(item.audience) <= set(body.recipients)
+            and len(item.commitment) == _COMMITMENT_BYTES
+            for item in body.compartments
+        )
+    )
 
 
 def fits(header: Header, grant: Grant) -> bool:
@@ -143,20 +173,6 @@ def classes_of(grant: Grant, compartment: int) -> tuple[str, ...]:
     return ()
 
 
-def close(key: bytes, compartment: int, header: bytes, public: bytes, plain: bytes, salt: bytes) -> bytes:
+def close(key: bytes, compartment: int, header: Header, plain: bytes, associated: Associated) -> bytes:
     """Return a box's ciphertext."""
-    message_key = hmac.digest(key, _MESSAGE_KEY + bytes([compartment]) + salt, "sha256")
-    return AESGCM(message_key).encrypt(_ZERO_NONCE, plain, _associated(compartment, header, public))
-
-
-def open_box(key: bytes, compartment: int, header: bytes, public: bytes, ciphertext: bytes, salt: bytes) -> bytes:
-    """Return a box's plaintext. CannotOpen, always the same, when anything is not as it was sealed."""
-    message_key = hmac.digest(key, _MESSAGE_KEY + bytes([compartment]) + salt, "sha256")
-    try:
-        return AESGCM(message_key).decrypt(_ZERO_NONCE, ciphertext, _associated(compartment, header, public))
-    except InvalidTag:
-        raise CannotOpen("the box does not open") from None
-
-
-def _associated(compartment: int, header: bytes, public: bytes) -> bytes:
-    return _BOX + bytes([compartment]) + len(header).to_bytes(4, "big") + header + public
+    return AESGCM(_message_key(key, compartment, header)).encrypt(_ZERO_NONCE, plain, _bound(compartment, associated))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -15,7 +15,11 @@ VERSION = 1
 SUITE = 1
 BOXES_MAX = 64
 RECIPIENTS_MAX = 256
+AGENCY_CHARACTERS_MAX = 32
+_TYPE_CHARACTERS_MAX = 128
 _ID_BYTES = 16
+_KEY_ID_BYTES = 8
+_SIGNATURE_BYTES: Final = 64
 _LANES = {
     envelope_pb2.LANE_URGENT: "urgent",
     envelope_pb2.LANE_NORMAL: "normal",
@@ -62,8 +66,10 @@ class ParsedEnvelope:
 
 def parse_header(envelope: bytes) -> ParsedEnvelope:
     """Parse an envelope strictly. EnvelopeRefused with the reason's code."""
-    outer = _exactly(envelope_pb2.Envelope, envelope, limits.ENVELOPE_BYTES_MAX)
+    outer = strict(envelope_pb2.Envelope, envelope, limits.ENVELOPE_BYTES_MAX)
     place = BatchPlace(outer.signature, outer.leaf_index, outer.batch_size, outer.proof)
+    if len(place.signature) != _SIGNATURE_BYTES:
+        raise EnvelopeRefused("a signature has 64 bytes", code="LF-SEAL-FORM")
     if place.size > BATCH_MAX or len(place.proof) > PROOF_STEPS_MAX * 32:
         raise EnvelopeRefused("the batch is too large", code="LF-SEAL-TOO-LARGE")
     return parse_payload(outer.payload, place)
@@ -71,12 +77,15 @@ def parse_header(envelope: bytes) -> ParsedEnvelope:
 
 def parse_payload(payload: bytes, place: BatchPlace | None = None) -> ParsedEnvelope:
     """Parse what is signed, strictly."""
-    sealed = _exactly(envelope_pb2.Sealed, payload, limits.ENVELOPE_BYTES_MAX)
-    numbers = [box.compartment for box in sealed.boxes]
-    if len(numbers) > BOXES_MAX or numbers != sorted(set(numbers)) or 0 in numbers:
-        raise EnvelopeRefused("the boxes are not in ascending order", code="LF-SEAL-FORM")
+    sealed = strict(envelope_pb2.Sealed, payload, limits.ENVELOPE_BYTES_MAX)
+    header = _header(sealed.header)
+    # Compartments are numbered from 1 without a gap (parse_grant), so neither order nor number is left to the sender.
+    if len(sealed.boxes) > BOXES_MAX or any(box.compartment != at for at, box in enumerate(sealed.boxes, start=1)):
+        raise EnvelopeRefused("the boxes are not numbered 1, 2, 3 …", code="LF-SEAL-FORM")
+    if bool(sealed.boxes) != bool(header.grant_id) or (sealed.inline_grant and not header.grant_id):
+        raise EnvelopeRefused("boxes and grant go together", code="LF-SEAL-FORM")
     return ParsedEnvelope(
-        header=_header(sealed.header),
+        header=header,
         header_bytes=sealed.header,
         payload=payload,
         payload_sha256=sha256(payload).digest(),
@@ -87,30 +96,33 @@ def parse_payload(payload: bytes, place: BatchPlace | None = None) -> ParsedEnve
     )
 
 
-def _exactly(kind: type[_Kind], data: bytes, limit: int) -> _Kind:
-    strict(kind, data, limit)
-    return kind.FromString(data)
-
-
-def _header(data: bytes) -> Header:
-    header = _exactly(envelope_pb2.Header, data, limits.ENVELOPE_BYTES_MAX)
-    if header.version != VERSION:
-        raise EnvelopeRefused("the sealing format is of another version", code="LF-SEAL-VERSION")
-    if header.suite != SUITE:
-        raise EnvelopeRefused("the sealing suite is unknown or not allowed", code="LF-SEAL-SUITE")
-    recipients = tuple(header.recipients)
-    in_form = (
+def header_in_form(header: envelope_pb2.Header) -> bool:
+    """Say whether a header of this version and suite is one that a receiver takes."""
+    return (
         len(header.salt) == _ID_BYTES
         and len(header.message_id) == _ID_BYTES
         and len(header.correlation_id) == _ID_BYTES
         and len(header.causation_id) in (0, _ID_BYTES)
         and len(header.grant_id) in (0, _ID_BYTES)
+        and len(header.sender_key_id) == _KEY_ID_BYTES
         and header.lane in _LANES
-        and 0 < len(recipients) <= RECIPIENTS_MAX
-        and list(recipients) == sorted(set(recipients))
+        and 0 < len(header.type) <= _TYPE_CHARACTERS_MAX
+        and all(0 < len(agency) <= AGENCY_CHARACTERS_MAX for agency in (header.sender, *header.recipients))
+        and 0 < len(header.recipients) <= RECIPIENTS_MAX
+        and list(header.recipients) == sorted(set(header.recipients))
         and 0 < header.sent_at_ms < header.expires_at_ms
+        # Sequence numbers count the messages under a grant, from 1; without a grant there is nothing to count.
+        and bool(header.sequence) == bool(header.grant_id)
     )
-    if not in_form:
+
+
+def _header(data: bytes) -> Header:
+    header = strict(envelope_pb2.Header, data, limits.ENVELOPE_BYTES_MAX)
+    if header.version != VERSION:
+        raise EnvelopeRefused("the sealing format is of another version", code="LF-SEAL-VERSION")
+    if header.suite != SUITE:
+        raise EnvelopeRefused("the sealing suite is unknown or not allowed", code="LF-SEAL-SUITE")
+    if not header_in_form(header):
         raise EnvelopeRefused("the header is not in form", code="LF-SEAL-FORM")
     return Header(
         salt=header.salt,
@@ -119,7 +131,7 @@ def _header(data: bytes) -> Header:
         type_version=header.type_version,
         sender=header.sender,
         sender_key_id=header.sender_key_id,
-        recipients=recipients,
+        recipients=tuple(header.recipients),
         lane=_LANES[header.lane],
         sent_at_ms=header.sent_at_ms,
         expires_at_ms=header.expires_at_ms,
@@ -131,8 +143,12 @@ def _header(data: bytes) -> Header:
     )
 
 
-def strict(kind: type[Message], data: bytes, limit: int) -> None:
-    """Refuse bytes that are too many, do not parse, or are not in their one canonical serialisation."""
+def strict(kind: type[_Kind], data: bytes, limit: int) -> _Kind:
+    """Return the message of these bytes. EnvelopeRefused: too many, they do not parse, or another serialisation.
+
+    Unknown fields, fields out of order, a field twice, a default written out, a padded varint: none serialises to the
+    same bytes again once what is unknown has been discarded.
+    """
     if len(data) > limit:
         raise EnvelopeRefused(f"{len(data)} bytes are more than {limit}", code="LF-SEAL-TOO-LARGE")
     try:
@@ -142,3 +158,4 @@ def strict(kind: type[Message], data: bytes, limit: int) -> None:
     value.DiscardUnknownFields()
     if value.SerializeToString(deterministic=True) != data:
         raise EnvelopeRefused("the bytes are not in their one canonical form", code="LF-SEAL-FORM")
+    return value

@@ -35,3 +35,8 @@ class CannotOpen(SealingError):
     """Plaintext was not given."""
 
     code = "LF-SEAL-CANNOT-OPEN"
+
+
+def cannot_open() -> CannotOpen:
+    """Return the one refusal of every box: wrong key, altered, moved or smuggled into, nobody learns which."""
+    return CannotOpen("the box does not open")

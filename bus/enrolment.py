@@ -1,0 +1,193 @@
+"""How an agency comes to take part: keys are made, made known, and the first directory and policy are laid in.
+
+(1) `init_node` makes a node's directory, its keys and node.toml, and returns what the agency makes known of itself
+(2) the centre puts the members together (`directory_body`) and two different agencies sign (`sign`, `put_together`)
+(3) `enrol` lays the signed directory and policy bundle into each node; from then on only proper successors replace them
+
+No private key leaves the node in any of these steps.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from bus.clock import Clock
+from bus.config import NodeConfig, load
+from bus.directory import Directory, DirectoryRefused
+from bus.errors import Usage
+from bus.keyservice.protocol import Keys, PublicKeys
+from bus.keyservice.service import KeyService
+from bus.policy.bundle import Bundle
+from bus.policy.errors import PolicyError
+from bus.randomness import Randomness
+from bus.sealing.batch import key_id
+from schemas.v1 import federation_pb2
+
+MEMBER_FILE = "member.json"
+DOCUMENTS = {"directory": "directory.bin", "policy": "policy.bin"}
+_DAY_MS = 86_400_000
+SIGNING_KEY_LIFETIME_MS = 800 * _DAY_MS
+DIRECTORY_LIFETIME_MS = 90 * _DAY_MS
+
+
+def init_node(directory: Path, agency: str, toml: str, clock: Clock, randomness: Randomness) -> PublicKeys:
+    """Make a node's directory, keys and configuration; write and return what the agency makes known.
+
+    `toml` is the text of node.toml; it must name the same agency. Usage when there is a node already or the text is wrong.
+    """
+    if (directory / "keys").exists() or (directory / "node.toml").exists():
+        raise Usage(
+            f"there is a node in {directory} already",
+            cure="choose another directory; keys are never overwritten",
+            code="LF-NODE-EXISTS",
+        )
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    directory.chmod(0o700)
+    path = directory / "node.toml"
+    path.write_text(toml, encoding="utf-8")
+    try:
+        config, _ = load(directory, {})
+        if config.agency != agency:
+            raise Usage(f"node.toml names {config.agency}, not {agency}", cure="give both the same name")
+        KeyService.create(directory / "keys", agency, clock, randomness)
+    except Exception:
+        path.unlink()  # nothing half-done is left
+        raise
+    keys = open_keys(directory, clock, randomness)
+    public = keys.public_keys()
+    keys.close()
+    text = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(public).items()}
+    (directory / MEMBER_FILE).write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+    return public
+
+
+def open_keys(directory: Path, clock: Clock, randomness: Randomness) -> KeyService:
+    """Open a node's keys in this process, to sign a document. It opens no message: it reads no log."""
+    return KeyService(directory / "keys", clock, randomness, lambda _: None)
+
+
+def read_member(path: Path) -> PublicKeys:
+    """Read what an agency made known. Usage when the file is not that."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return PublicKeys(
+            agency=values["agency"],
+            signing_key=bytes.fromhex(values["signing_key"]),
+            prekey=bytes.fromhex(values["prekey"]),
+            prekey_not_before_ms=int(values["prekey_not_before_ms"]),
+            prekey_not_after_ms=int(values["prekey_not_after_ms"]),
+            prekey_signature=bytes.fromhex(values["prekey_signature"]),
+            log_vkey=values["log_vkey"],
+            witness_vkey=values["witness_vkey"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Usage(
+            f"{path.name} is no member file",
+            cure=f"take the {MEMBER_FILE} that `lianfang node init` wrote",
+            code="LF-ENROL-MEMBER",
+        ) from None
+
+
+def member(public: PublicKeys, agency_type: str, name: str = "") -> federation_pb2.Member:
+    """Return an agency's entry in the directory. Usage for an unknown type."""
+    try:
+        type_number = federation_pb2.AgencyType.Value(f"AGENCY_TYPE_{agency_type.upper()}")
+    except ValueError:
+        known = ", ".join(key.removeprefix("AGENCY_TYPE_").lower() for key in federation_pb2.AgencyType.keys()[1:])
+        raise Usage(f"{agency_type} is no type of agency", cure=f"use one of {known}", code="LF-ENROL-TYPE") from None
+    begins = public.prekey_not_before_ms
+    return federation_pb2.Member(
+        agency=public.agency,
+        type=type_number,
+        name=name or public.agency,
+        status=federation_pb2.MEMBER_STATUS_ACTIVE,
+        signing_keys=[
+            federation_pb2.SigningKey(
+                key_id=key_id(public.signing_key),
+                public_key=public.signing_key,
+                not_before_ms=begins,
+                not_after_ms=begins + SIGNING_KEY_LIFETIME_MS,
+            )
+        ],
+        prekeys=[
+            federation_pb2.Prekey(
+                key_id=key_id(public.prekey),
+                public_key=public.prekey,
+                not_before_ms=begins,
+                not_after_ms=public.prekey_not_after_ms,
+                signature=public.prekey_signature,
+            )
+        ],
+        log_vkey=public.log_vkey,
+        witness_vkey=public.witness_vkey,
+    )
+
+
+def directory_body(members: Iterable[federation_pb2.Member], serial: int, previous: bytes, now_ms: int) -> bytes:
+    """Return a directory's body. `previous` is the SHA-256 of its predecessor's body, empty for the first."""
+    return federation_pb2.DirectoryBody(
+        serial=serial,
+        previous_sha256=previous,
+        issued_at_ms=now_ms,
+        expires_at_ms=now_ms + DIRECTORY_LIFETIME_MS,
+        members=sorted(members, key=lambda item: item.agency),
+    ).SerializeToString(deterministic=True)
+
+
+def sign(keys: Keys, kind: Literal["directory", "policy"], body: bytes) -> federation_pb2.DocumentSignature:
+    """Sign a document's body as one agency."""
+    public = keys.public_keys()
+    return federation_pb2.DocumentSignature(
+        agency=public.agency, key_id=key_id(public.signing_key), signature=keys.sign(kind, body)
+    )
+
+
+def put_together(
+    kind: Literal["directory", "policy"], body: bytes, signatures: Sequence[federation_pb2.DocumentSignature]
+) -> bytes:
+    """Return a document: the body and the signatures under it."""
+    outer = federation_pb2.Directory if kind == "directory" else federation_pb2.PolicyBundle
+    return outer(body=body, signatures=signatures).SerializeToString(deterministic=True)
+
+
+def enrol(directory: Path, directory_document: bytes, policy_document: bytes, clock: Clock) -> NodeConfig:
+    """Lay the first directory and policy bundle into a node. Usage when one does not hold, or the node is in force.
+
+    Both are checked as the node will check them, so that nothing is laid in that would keep it from starting.
+    """
+    config, _ = load(directory)
+    if (directory / DOCUMENTS["directory"]).exists():
+        raise Usage(
+            "this node is enrolled already",
+            cure="successors come over the bus; to enrol anew make a new node",
+            code="LF-ENROL-TWICE",
+        )
+    try:
+        members = Directory.load(directory_document, pinned=None, now_ms=clock.now_ms())
+        Bundle.load(policy_document, signer_keys=members.document_keys(), pinned=None, now_ms=clock.now_ms())
+    except (DirectoryRefused, PolicyError) as error:
+        raise Usage(error.cause, cure=error.cure, code=error.code) from error
+    _require_own_keys(directory, config, members)
+    (directory / DOCUMENTS["directory"]).write_bytes(directory_document)
+    (directory / DOCUMENTS["policy"]).write_bytes(policy_document)
+    return config
+
+
+def _require_own_keys(directory: Path, config: NodeConfig, members: Directory) -> None:
+    """A directory that gives this agency other keys than its own is the very attack it is there to stop."""
+    own = read_member(directory / MEMBER_FILE)
+    if config.agency not in members.agencies():
+        raise Usage(f"{config.agency} is not in the directory", cure="have it added", code="LF-ENROL-NOT-MEMBER")
+    listed = members.member(config.agency)
+    if (
+        [bytes(key.public_key) for key in listed.signing_keys if not key.revoked] != [own.signing_key]
+        or [bytes(key.public_key) for key in listed.prekeys] != [own.prekey]
+        or (listed.log_vkey, listed.witness_vkey) != (own.log_vkey, own.witness_vkey)
+    ):
+        raise Usage(
+            f"the directory gives other keys for {config.agency} than this node has",
+            cure="do not enrol with it; ask the centre and the second signer how those keys came in",
+            code="LF-ENROL-OTHER-KEYS",
+        )

@@ -1,0 +1,190 @@
+"""A node as processes: the node itself, and its key service as a child that never outlives it.
+
+- One node only may run in a directory (a lock on node.lock).
+- The key service is started again when it dies; until it answers, nothing is sealed or opened, and nothing is lost.
+- `ready` on standard output says that the node answers on its control socket. SIGTERM and SIGINT end it in order.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from bus import config as configuration
+from bus import logs
+from bus.control import ControlServer
+from bus.errors import Retry, Usage
+from bus.keyservice.client import KeyClient
+from bus.keyservice.server import SOCKET_NAME
+from bus.node import Node
+from bus.operations import NodeOperations
+from bus.transport import Transport
+
+_log = structlog.get_logger(__name__)
+LOCK_NAME = "node.lock"
+PID_NAME = "node.pid"
+_WATCH_S = 0.1
+_STARTS_BEFORE_PAUSE = 3
+
+
+class KeyServiceProcess:
+    """The key service of the node in a directory, as a child process that is started again when it dies."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._child: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="key-service-watch", daemon=True)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id; 0 while there is none."""
+        return self._child.pid if self._child is not None and self._child.poll() is None else 0
+
+    def start(self) -> None:
+        """Start it and wait until it listens. Usage when it does not come up: its own words are in the cause."""
+        self._child = self._spawn()
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """End it: its standard input ends, and with it the process."""
+        self._stopping.set()
+        if self._watcher.is_alive():
+            self._watcher.join(timeout=5)
+        if self._child is not None:
+            _end(self._child)
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        (self._directory / "logs").mkdir(exist_ok=True, mode=0o700)
+        child = subprocess.Popen(  # noqa: S603 - our own interpreter and module, and a directory
+            [sys.executable, "-m", "bus.keyservice", str(self._directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert child.stdout is not None
+        if child.stdout.readline().strip() == b"ready":
+            assert child.stderr is not None
+            threading.Thread(target=_drain, args=(child.stderr,), daemon=True).start()
+            return child
+        _, said = child.communicate()
+        last = said.decode(errors="backslashreplace").strip().splitlines()[-1:]
+        raise Usage(
+            f"the key service did not start: {' '.join(last) or 'it said nothing'}",
+            cure="see logs/keyservice.log in the node's directory",
+            code="LF-KEYS-NOT-STARTED",
+        )
+
+    def _watch(self) -> None:
+        starts = 0
+        while not self._stopping.wait(_WATCH_S if starts < _STARTS_BEFORE_PAUSE else 1.0):
+            if self._child is not None and self._child.poll() is None:
+                starts = 0
+                continue
+            _log.warning("keyservice.restart", attempts=starts)
+            starts += 1
+            try:
+                self._child = self._spawn()
+            except (Usage, OSError) as error:
+                _log.error("keyservice.down", error_type=type(error).__name__)
+
+
+def _drain(stream: IO[bytes]) -> None:
+    """Read what a child says, so that it never waits for a reader."""
+    while stream.read(65536):
+        pass
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    if child.stdin is not None:
+        child.stdin.close()
+    try:
+        child.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def make_transport(config: configuration.NodeConfig, directory: Path) -> Transport:
+    """Return the transport that the configuration names. Usage for memory: it cannot reach another process."""
+    if config.transport == "memory":
+        raise Usage(
+            "the memory transport works within one process only",
+            cure='set transport = "rabbitmq", or play `lianfang demo --transport memory`',
+            code="LF-NODE-MEMORY-TRANSPORT",
+        )
+    from bus.transport.rabbit import RabbitTransport  # noqa: PLC0415 - pika is loaded only where it is spoken
+
+    return RabbitTransport(config.agency, config.broker, directory)
+
+
+def lock(directory: Path) -> IO[str]:
+    """Take the directory's lock and note our process id. Retry when another node has it."""
+    file = (directory / LOCK_NAME).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise Retry(
+            "a node runs in this directory already",
+            cure=f"`lianfang node status`; its process id is in {PID_NAME}",
+            code="LF-NODE-RUNNING",
+        ) from None
+    (directory / PID_NAME).write_text(f"{os.getpid()}\n")
+    return file
+
+
+def run_node(directory: Path, ready: Callable[[], None]) -> None:
+    """Be the node in `directory` until SIGTERM or SIGINT; `ready` is called once it answers."""
+    config, _ = configuration.load(directory)
+    held = lock(directory)
+    logs.set_up(config.log_level, config.agency, directory / "logs" / "node.log")
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    service = KeyServiceProcess(directory)
+    service.start()
+    try:
+        _serve(directory, config, stopping, ready)
+    finally:
+        service.stop()
+        (directory / PID_NAME).unlink(missing_ok=True)
+        held.close()
+
+
+def _serve(
+    directory: Path, config: configuration.NodeConfig, stopping: threading.Event, ready: Callable[[], None]
+) -> None:
+    transport = make_transport(config, directory)
+    node = Node.open(directory, KeyClient(directory / "keys" / SOCKET_NAME))
+    node.attach(transport)
+    node.start()
+    control = ControlServer(directory, node.actors(), NodeOperations(node).table())
+    try:
+        control.start()
+        _log.info("node.ready", pid=os.getpid())
+        ready()
+        stopping.wait()
+    finally:
+        control.stop()
+        node.stop()
+        _log.info("node.stopped")
+
+
+def main() -> None:
+    """Be the node in the directory that is the only argument."""
+    run_node(Path(sys.argv[1]), lambda: print("ready", flush=True))  # noqa: T201 - whoever started us waits for this word
+
+
+if __name__ == "__main__":
+    main()

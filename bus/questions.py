@@ -1,0 +1,175 @@
+"""What policy is asked: requests made from trusted facts, and what follows from a denial.
+
+Every fact comes from a verified header, the key service, the socket's peer or the agency's own register of cases; only
+purpose, legal basis, case and mandate are what a person states, and case and mandate count only as the register has them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from google.protobuf.message import Message
+
+from bus.errors import Refused
+from bus.parts import Actor, Parts, Statement
+from bus.policy.bundle import plan_seal
+from bus.policy.model import Decision, Point, Request, SealPlan
+from bus.sealing.envelope import Header
+from schemas import field_classes
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question about something that somebody does here."""
+
+    point: Point
+    action: str
+    message_type: str
+    sender: str
+    statement: Statement
+    actor: Actor
+    sealed_purpose: str = ""
+    field_class: str = ""
+    attachments: tuple[str, ...] = ()
+    kind: str = ""
+    case_present: bool = False
+
+
+def policy_request(parts: Parts, ask: Ask) -> Request:
+    """Return the request for a question, with what the own register says of the case and the mandate."""
+    stated = ask.statement
+    case = parts.case(stated.case_ref)
+    return Request(
+        point=ask.point,
+        action=ask.action,
+        agency=parts.agency,
+        agency_type=parts.directory.agency_type(parts.agency),
+        sender=ask.sender,
+        sender_type=parts.directory.agency_type(ask.sender),
+        message_type=ask.message_type,
+        now_ms=parts.clock.now_ms(),
+        field_class=ask.field_class,
+        purpose=stated.purpose,
+        legal_basis=stated.legal_basis,
+        sealed_purpose=ask.sealed_purpose,
+        kind=ask.kind,
+        roles=() if ask.actor.service else ask.actor.roles,
+        service=ask.actor.identity if ask.actor.service else "",
+        case_present=bool(stated.case_ref) or ask.case_present,
+        case_status=case.status if case is not None else "",
+        mandate=case is not None and bool(stated.mandate) and stated.mandate in case.mandates,
+        on_team=case is not None and ask.actor.identity in case.team,
+        attachments=ask.attachments,
+        bundle_serial=parts.bundle.serial,
+    )
+
+
+def accept_request(parts: Parts, header: Header) -> Request:
+    """Return the question whether a verified message of this kind is taken from its sender."""
+    return Request(
+        point="accept",
+        action="accept",
+        agency=parts.agency,
+        agency_type=parts.directory.agency_type(parts.agency),
+        sender=header.sender,
+        sender_type=parts.directory.agency_type(header.sender),
+        message_type=short_type(header.type),
+        now_ms=parts.clock.now_ms(),
+    )
+
+
+def send_request(parts: Parts, message: Message, actor: Actor, stated: Statement) -> Request:
+    """Return the question whether this actor may send this message."""
+    return policy_request(
+        parts,
+        Ask(
+            point="effect",
+            action="send",
+            message_type=message.DESCRIPTOR.name,
+            sender=parts.agency,
+            statement=stated,
+            actor=actor,
+            sealed_purpose=stated.purpose,
+            kind=order_kind(message),
+        ),
+    )
+
+
+def seal_plan(parts: Parts, message: Message, recipients: Sequence[str], stated: Statement) -> SealPlan:
+    """Return which recipient may read which class of a message, or why it may not be sent."""
+    return plan_seal(
+        parts.bundle,
+        message_type=message.DESCRIPTOR.name,
+        purpose=stated.purpose,
+        legal_basis=stated.legal_basis,
+        sender=parts.agency,
+        sender_type=parts.directory.agency_type(parts.agency),
+        recipients={name: parts.directory.agency_type(name) for name in recipients},
+        present_classes=frozenset(_classes_present(message)),
+        now_ms=parts.clock.now_ms(),
+        kind=order_kind(message),
+    )
+
+
+def may_hold_accounts(parts: Parts, agency: str, stated: Statement) -> bool:
+    """Say whether policy lets an agency be given an account number for an auditor's question."""
+    decision = parts.bundle.decide(
+        Request(
+            point="seal",
+            action="seal",
+            agency=agency,
+            agency_type=parts.directory.agency_type(agency),
+            sender=parts.agency,
+            sender_type=parts.directory.agency_type(parts.agency),
+            message_type="SubjectForward",
+            now_ms=parts.clock.now_ms(),
+            field_class="ACCOUNT_ID",
+            purpose=stated.purpose,
+            legal_basis=stated.legal_basis,
+        )
+    )
+    return decision.permitted
+
+
+def first_denied(decisions: Sequence[Decision]) -> Decision:
+    """Return the first denial, or a permit that names every row that permitted."""
+    denied = next((decision for decision in decisions if not decision.permitted), None)
+    if denied is not None:
+        return denied
+    rules = tuple(dict.fromkeys(rule for decision in decisions for rule in decision.rule_ids))
+    return Decision(True, rules, decisions[0].reason if decisions else "")
+
+
+def refuse(decision: Decision, entry: int) -> NoReturn:
+    """Raise the refusal that a denial is, with its rules and the entry that records it."""
+    raise Refused(
+        decision.reason,
+        cure=decision.next_step,
+        code=decision.code,
+        rules=list(decision.rule_ids),
+        missing=list(decision.missing),
+        entry=entry,
+    )
+
+
+def order_kind(message: Message) -> str:
+    """Return what an order asks for (stop, lift, extend, freeze, release), or nothing for any other message."""
+    field = message.DESCRIPTOR.fields_by_name.get("kind")
+    if field is None or field.enum_type is None:
+        return ""
+    name = field.enum_type.values_by_number[message.kind].name.rsplit("_", 1)[-1].lower()  # type: ignore[attr-defined]  # looked up above
+    return "" if name == "unspecified" else str(name)
+
+
+def short_type(full_name: str) -> str:
+    """Return a type's name without its package."""
+    return full_name.rsplit(".", 1)[-1]
+
+
+def _classes_present(message: Message) -> list[str]:
+    set_fields = {field.number for field, _ in message.ListFields()}
+    return [
+        name
+        for name, fields in field_classes.fields_by_class(message.DESCRIPTOR).items()  # type: ignore[arg-type]  # upb
+        if name != field_classes.OPEN and any(field.number in set_fields for field in fields)
+    ]
