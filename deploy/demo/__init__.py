@@ -1,0 +1,1 @@
+"""The demonstration: seven agencies on one machine, playing the main job on real files."""
