@@ -88,9 +88,7 @@ def _sent(rows: _Rows) -> Iterator[str]:
         yield f"    id {show.plain(row['message_id'])}  log entry {row['entry']}"
         for recipient, delivery in sorted(row["deliveries"].items()):
             code = f" {delivery['code']}" if delivery["code"] else ""
-            yield from show.wrapped(
-                f"{recipient}: {delivery['state']}{code}, attempts {delivery['attempts']}", "    "
-            )
+            yield from show.wrapped(f"{recipient}: {delivery['state']}{code}, attempts {delivery['attempts']}", "    ")
 
 
 def _held_back(rows: _Rows) -> Iterator[str]:

@@ -1,0 +1,200 @@
+"""`lianfang audit`: logs are verified from files alone; who looked is asked of all agencies; entries are proved.
+
+`verify` needs no node, no database and no network: a directory and, to prove more than that the directory agrees with
+itself, the keys from somewhere else.
+"""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bus.cli import show
+from bus.cli.desk import Desk, desk, message_id, statement
+from bus.errors import NoAnswer, NotFound, Usage
+
+_CHECK_FAILED = 7
+_ASK_EVERY_S = 0.5
+_SETTLE_S = 2.0
+
+
+@click.group()
+def audit() -> None:
+    """Verify logs, ask who looked, prove and export entries."""
+
+
+@audit.command()
+@click.argument("exported", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--vkey", default="", metavar="KEY", help="The log's verifier key, or a file that holds it.")
+@click.option("--witness", multiple=True, metavar="KEY", help="A witness that must have cosigned; repeatable.")
+@desk
+def verify(desk: Desk, exported: Path, vkey: str, witness: tuple[str, ...]) -> None:
+    """Check an exported log in DIR from its files alone."""
+    from audit.verify import verify_directory  # noqa: PLC0415 - lazy: help must not pay for it
+
+    if not exported.is_dir():
+        raise NotFound(f"there is no directory {exported}", cure="name what `lianfang audit export` wrote")
+    report = verify_directory(exported, _key(vkey), [_key(text) for text in witness] if witness else None)
+    value = {
+        "ok": report.ok,
+        "origin": report.origin,
+        "entries": report.entries,
+        "root": report.root.hex(),
+        "cosigned": list(report.cosigned),
+        "first_bad": report.first_bad,
+        "problems": list(report.problems),
+        "keys_from_export": {"log": not vkey, "witnesses": not witness},
+    }
+    if not report.ok and not desk.as_json:
+        show.say(_verified(value))
+        show.note(f"error LF-AUDIT-CHECK-FAILED: {_bad_place(value)}")
+        show.note("cure: keep these files as they are and ask the log's agency and the auditor for theirs")
+    else:
+        desk.answer(value, _verified)
+    raise click.exceptions.Exit(0 if report.ok else _CHECK_FAILED)
+
+
+def _key(text: str) -> str:
+    """Read a verifier key: as it is, or out of a file. Usage when a file holds something else."""
+    path = Path(text)
+    if not text or "+" in text or not path.exists():
+        return text
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise Usage(f"{path} holds no verifier key", cure="name the file `vkey` of an export") from None
+
+
+def _verified(value: dict[str, Any]) -> Iterator[str]:
+    if value["ok"]:
+        yield f"{value['origin']}: all {value['entries']} entries verify under the root {value['root']}"
+        yield f"cosigned by: {', '.join(value['cosigned']) or 'no witness'}"
+    for problem in value["problems"]:
+        yield from show.wrapped(f"problem: {problem}")
+    for what, own in value["keys_from_export"].items():
+        if own:
+            yield from show.wrapped(
+                f"note: the keys of the {what} were taken from the export itself; that proves only that it agrees with "
+                f"itself. Give {'--vkey' if what == 'log' else '--witness'} with a key from elsewhere."
+            )
+
+
+def _bad_place(value: dict[str, Any]) -> str:
+    if value["first_bad"] is None:
+        return "the log does not verify"
+    return f"the log does not verify; the first bad entry is {value['first_bad']}"
+
+
+@audit.command()
+@click.argument("message", callback=message_id, metavar="MESSAGE_ID")
+@click.option("--field", default="account", show_default=True, help="The field that names the subject.")
+@click.option("--timeout", type=click.FloatRange(0, 3600), default=30.0, show_default=True, help="Seconds to wait.")
+@statement
+@desk
+def who(desk: Desk, message: str, field: str, timeout: float, statement: dict[str, str]) -> None:
+    """Ask every agency who looked at a subject, without reading it.
+
+    The subject is the FIELD of a message. Every agency answers with its own keyed value of it, and its mirrored log is
+    searched for that; openings and refusals are shown, and who has not answered.
+    """
+    query_id = desk.ask("audit.ask", message_id=message, field=field, **statement)["query_id"]
+    result = {"query_id": query_id, **_wait(desk, query_id, timeout, statement)}
+    if not result["answers"]:
+        raise NoAnswer(
+            f"no agency answered within {timeout:g} s",
+            cure="see that their nodes and the broker run, and ask again with a longer --timeout",
+            code="LF-AUDIT-NOBODY-ANSWERED",
+            query_id=query_id,
+            silent=result["silent"],
+        )
+    desk.answer(result, _looks)
+
+
+def _wait(desk: Desk, query_id: str, timeout_s: float, statement: dict[str, str]) -> dict[str, Any]:
+    """Ask until every agency has answered and its log had time to arrive, or until the time is up."""
+    from bus.clock import SystemClock  # noqa: PLC0415 - lazy: help must not pay for it
+
+    clock, pause = SystemClock(), threading.Event()
+    until_s = clock.monotonic_s() + timeout_s
+    settled = False
+    while True:
+        result: dict[str, Any] = desk.ask("audit.answers", query_id=query_id, **statement)
+        left_s = until_s - clock.monotonic_s()
+        if settled or left_s <= 0:
+            return result
+        settled = not result["silent"]
+        pause.wait(min(_SETTLE_S if settled else _ASK_EVERY_S, left_s))
+
+
+def _looks(result: dict[str, Any]) -> Iterator[str]:
+    looks = result["looks"]
+    if looks:
+        yield from show.table(
+            ("when", "agency", "entry", "what", "decision", "who", "for", "rules"), (_look(look) for look in looks)
+        )
+    else:
+        yield "Nobody has looked, and nobody tried, as far as the answers and the mirrored logs go."
+    held = [agency for agency, status in result["answers"].items() if status == "FOUN"]
+    yield from show.wrapped(f"answered: {', '.join(result['answers'])}; it is held at: {', '.join(held) or 'none'}")
+    if result["silent"]:
+        yield from show.wrapped(f"silent: {', '.join(result['silent'])}; their looks are not in this table")
+
+
+def _look(look: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        show.when(look["at_ms"]),
+        look["agency"],
+        look["entry"],
+        f"{look['action'].lower()} {'+'.join(look['classes'])}",
+        look["outcome"].lower() or look["decision"].lower(),
+        look["system"] or f"{'/'.join(look['roles'])} {look['actor'][:8]}",
+        look["purpose"] or "-",
+        ", ".join(look["rules"]),
+    )
+
+
+@audit.command()
+@click.argument("index", type=click.IntRange(0), metavar="ENTRY")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the proof to this file.")
+@desk
+def prove(desk: Desk, index: int, out: Path | None) -> None:
+    """Print the proof (C2SP tlog-proof) that ENTRY stands in this node's log."""
+    proved = desk.ask("audit.prove", index=index)
+    if out is not None:
+        out.write_text(proved["proof"], encoding="utf-8")
+    desk.answer(proved, lambda value: [*_proof_lines(value, out)])
+
+
+def _proof_lines(value: dict[str, Any], out: Path | None) -> Iterator[str]:
+    if out is not None:
+        yield f"The proof of entry {value['index']} stands in {out}."
+    else:
+        yield from value["proof"].splitlines()
+
+
+@audit.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The directory to write.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the witnesses have cosigned.")
+@click.option("--timeout", type=click.FloatRange(0, 3600), default=20.0, show_default=True, help="Seconds to wait.")
+@desk
+def export(desk: Desk, out: Path, timeout: float, *, wait: bool) -> None:
+    """Write this node's log as files that verify on their own."""
+    target = str(out.resolve())
+    result = desk.ask("audit.export", timeout + 60.0, directory=target, wait=wait, timeout_s=timeout)
+    desk.answer(
+        result,
+        lambda value: [
+            f"{value['origin']}: {value['entries']} entries written to {out}",
+            f"check it with `lianfang audit verify {out}`",
+        ],
+    )
+
+
+@audit.command()
+@click.argument("index", type=click.IntRange(0), metavar="ENTRY")
+@desk
+def leaf(desk: Desk, index: int) -> None:
+    """Print one entry of this node's log; persons, cases and subjects stand in it as keyed values only."""
+    desk.answer(desk.ask("audit.leaf", index=index), lambda entry: show.facts(entry.items()))

@@ -1,0 +1,51 @@
+"""`lianfang policy`: the rules in force, in sentences, and what they decide for the person who asks."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from bus.cli import show
+from bus.cli.desk import Desk, desk, message_id, names, statement
+
+
+@click.group()
+def policy() -> None:
+    """Show the rules in force, and what they decide for you."""
+
+
+@policy.command("show")
+@desk
+def show_policy(desk: Desk) -> None:
+    """Print the bundle in force, one sentence per row."""
+    desk.answer(desk.ask("policy.show"), _bundle)
+
+
+@policy.command()
+@click.argument("message", callback=message_id, metavar="MESSAGE_ID")
+@click.option(
+    "--field", "fields", multiple=True, callback=names, metavar="A,B", help="These fields; all when left out."
+)
+@statement
+@desk
+def explain(desk: Desk, message: str, fields: tuple[str, ...], statement: dict[str, str]) -> None:
+    """Say what you may open of a message, and why; opens nothing."""
+    decided = desk.ask("policy.explain", message_id=message, fields=list(fields), **statement)
+    desk.answer(decided, _decisions)
+
+
+def _bundle(bundle: dict[str, Any]) -> Iterator[str]:
+    yield f"Policy bundle {bundle['serial']}, SHA-256 {bundle['sha256']}. What no row permits is refused."
+    for row in bundle["rows"]:
+        yield from show.wrapped(row)
+
+
+def _decisions(decided: dict[str, Any]) -> Iterator[str]:
+    for name, decision in decided["decisions"].items():
+        verb = "permitted" if decision["permitted"] else "refused"
+        rules = f" by {', '.join(decision['rules'])}" if decision["rules"] else ""
+        yield from show.wrapped(f"{name}: {verb}{rules}: {decision['reason']}")
+        if decision["missing"]:
+            yield from show.wrapped(f"missing: {'; '.join(decision['missing'])}", "    ")
+        if decision["next_step"]:
+            yield from show.wrapped(f"next: {decision['next_step']}", "    ")
