@@ -78,6 +78,7 @@ class Node:
         self._wake = threading.Event()
         self._threads: list[threading.Thread] = []
         self._expire_at_s = 0.0
+        self._engines = [parts.engine]
 
     @classmethod
     def open(cls, directory: Path, keys: Keys, seams: Seams | None = None) -> "Node":
@@ -138,7 +139,12 @@ class Node:
             self._transport.stop()
         for thread in self._threads:
             thread.join(timeout=10)
-        self.parts.engine.dispose()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of every database."""
+        for engine in self._engines:
+            engine.dispose()
 
     def transport_health(self) -> dict[str, Any]:
         """Say how the transport is."""
@@ -199,7 +205,9 @@ class Node:
     def _open_mirror(self, agency: str, origin: str, vkey: str) -> Mirror:
         path = self.directory / "mirrors" / f"{agency}.db"
         path.parent.mkdir(exist_ok=True, mode=0o700)
-        return Mirror.open(make_engine(f"sqlite:///{path.resolve()}"), origin, vkey)
+        engine = make_engine(f"sqlite:///{path.resolve()}")
+        self._engines.append(engine)
+        return Mirror.open(engine, origin, vkey)
 
     def _local_system(self) -> LocalSystem | None:
         local = self.config.local_system

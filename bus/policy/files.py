@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from yaml.events import AliasEvent
+from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from bus.policy import vocabulary as words_of
 from bus.policy.errors import PolicyError
@@ -143,13 +143,11 @@ class Files(_Strict):
     tests: list[Golden]
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, without aliases and without keys given twice."""
+_DEPTH_MAX = 16
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "an alias is not allowed", self.peek_event().start_mark)  # type: ignore[no-untyped-call]  # PyYAML has no types there
-        return super().compose_node(parent, index)
+
+class _Loader(yaml.CSafeLoader):
+    """PyYAML's safe loader on libyaml, without keys given twice. `_refuse_odd` has looked at the text before."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's signature
         seen: set[str] = set()
@@ -160,6 +158,17 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value} twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
+
+
+def _refuse_odd(text: str) -> None:
+    """Refuse aliases, and nesting so deep that composing it could exhaust the stack of libyaml."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "an alias is not allowed", event.start_mark)  # type: ignore[arg-type]  # libyaml marks have the same face
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > _DEPTH_MAX:
+            raise RecursionError
 
 
 def read(contents: Mapping[str, bytes]) -> Files:
@@ -217,7 +226,9 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 def _load(name: str, contents: Mapping[str, bytes]) -> Any:
     try:
-        return yaml.load(contents[name].decode("utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader, made stricter
+        text = contents[name].decode("utf-8")
+        _refuse_odd(text)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, made stricter
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}, line {mark.line + 1}" if mark is not None else name
