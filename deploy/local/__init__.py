@@ -1,0 +1,1 @@
+"""A private RabbitMQ in one folder, with its certificates, on any Debian or Ubuntu machine."""

@@ -1,0 +1,190 @@
+"""Finds RabbitMQ, or installs the distribution's own package without letting the package start anything.
+
+- `LIANFANG_RABBITMQ_HOME` names another installation (the folder with rabbitmq-server in it).
+- Debian starts what it installs. A policy-rc.d that says no prevents it; one that is already there is left as it is, ours
+  is taken away again. The service is not left enabled either: the next boot would open port 5672 to the network.
+- What the package started all the same is stopped, by process id; whatever ran before is left alone.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus.errors import Broken, BusError
+
+HOME_VARIABLE = "LIANFANG_RABBITMQ_HOME"
+_HOME = Path("/usr/lib/rabbitmq/bin")
+_PACKAGE = "rabbitmq-server"
+_POLICY = Path("/usr/sbin/policy-rc.d")
+_POLICY_TEXT = "#!/bin/sh\n# Put here by lianfang while it installs rabbitmq-server, and taken away after.\nexit 101\n"
+_UNITS = ("rabbitmq-server.service", "epmd.service", "epmd.socket")
+_APT_SECONDS_MAX = 900
+
+
+class RabbitMissing(BusError):
+    """RabbitMQ is not here and cannot be installed by us; the caller may fall back to the memory transport."""
+
+    code = "LF-BROKER-MISSING"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A RabbitMQ on this machine: the folder of its scripts, its version, and Erlang's port mapper."""
+
+    home: Path
+    version: tuple[int, int, int]
+    epmd: Path
+
+    @property
+    def server(self) -> Path:
+        """The script that runs a node in the foreground."""
+        return self.home / "rabbitmq-server"
+
+
+def find() -> Installation | None:
+    """Return the RabbitMQ of this machine, or None."""
+    home = Path(os.environ.get(HOME_VARIABLE, _HOME))
+    epmd = shutil.which("epmd") or next((str(path) for path in Path("/usr/lib/erlang").glob("erts-*/bin/epmd")), None)
+    if not (home / "rabbitmq-server").exists() or epmd is None:
+        return None
+    library = (home / "rabbitmq-server").resolve().parent.parent
+    names = sorted(path.name for path in (library / "plugins").glob("rabbit-[0-9]*"))
+    found = re.match(r"rabbit-(\d+)\.(\d+)\.(\d+)", names[-1]) if names else None
+    if found is None:
+        raise Broken(
+            f"{library} has a rabbitmq-server, but not its plugins",
+            cure=f"install the package again: apt-get install --reinstall {_PACKAGE}",
+            code="LF-BROKER-INCOMPLETE",
+        )
+    return Installation(home, (int(found[1]), int(found[2]), int(found[3])), Path(epmd))
+
+
+def ensure() -> Installation:
+    """Return the RabbitMQ of this machine, installing it when there is none. RabbitMissing when that cannot be done."""
+    found = find()
+    if found is not None:
+        return found
+    become_root = _become_root()
+    print(f"lianfang: installing {_PACKAGE} from the distribution; its service is not started", file=sys.stderr)
+    before, enabled = _erlang_processes(), _enabled_units()
+    with _no_service_start(become_root):
+        _apt(become_root, "update", "-qq")
+        _apt(become_root, "install", "-y", "-qq", "--no-install-recommends", _PACKAGE)
+    _disable_new(enabled, become_root)
+    _stop_new(before, become_root)
+    found = find()
+    if found is None:
+        raise RabbitMissing(
+            f"apt installed {_PACKAGE}, but {_HOME}/rabbitmq-server is not there",
+            cure=f"say where it is with {HOME_VARIABLE}",
+        )
+    return found
+
+
+def _become_root() -> list[str]:
+    """Return what to put before a command so that root runs it. RabbitMissing when nobody here may."""
+    cure = f"run `sudo apt-get install {_PACKAGE}`, or go on with --transport memory"
+    if shutil.which("apt-get") is None:
+        raise RabbitMissing(
+            "RabbitMQ is not installed, and this system has no apt-get", cure="install RabbitMQ >= 3.10"
+        )
+    if os.geteuid() == 0:
+        return []
+    if (
+        shutil.which("sudo")
+        and subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True).returncode == 0
+    ):
+        return ["sudo", "-n"]
+    raise RabbitMissing("RabbitMQ is not installed; installing it needs root, or sudo without a password", cure=cure)
+
+
+def _apt(become_root: list[str], *arguments: str) -> None:
+    command = [*become_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_APT_SECONDS_MAX)
+    except subprocess.TimeoutExpired as error:
+        raise RabbitMissing(
+            f"apt-get {arguments[0]} did not end within {_APT_SECONDS_MAX} s",
+            cure="look whether another apt holds the lock, and run again",
+        ) from error
+    if done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise RabbitMissing(
+            f"apt-get {arguments[0]} failed: {words[-1] if words else f'exit code {done.returncode}'}",
+            cure=f"run `apt-get install {_PACKAGE}` by hand and mend what it says, or go on with --transport memory",
+        )
+
+
+@contextmanager
+def _no_service_start(become_root: list[str]) -> Iterator[None]:
+    """Keep packages from starting services meanwhile. A policy-rc.d that somebody else put there is left alone."""
+    if _POLICY.exists() and _POLICY.read_text(encoding="utf-8", errors="replace") != _POLICY_TEXT:
+        yield
+        return
+    put = f"umask 022; printf '%s' \"$1\" > {_POLICY} && chmod 755 {_POLICY}"
+    subprocess.run([*become_root, "sh", "-c", put, "sh", _POLICY_TEXT], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*become_root, "rm", "-f", str(_POLICY)], check=False)
+
+
+def _enabled_units() -> set[str]:
+    """Return which of the package's services the next boot would start. Works without a running systemd."""
+    if shutil.which("systemctl") is None:
+        return set()
+    states = {
+        unit: subprocess.run(["systemctl", "is-enabled", unit], check=False, capture_output=True, text=True).stdout
+        for unit in _UNITS
+    }
+    return {unit for unit, state in states.items() if state.strip() == "enabled"}
+
+
+def _disable_new(enabled_before: set[str], become_root: list[str]) -> None:
+    """Undo that the package enabled its service, or Erlang's port mapper, for the next boot."""
+    for unit in _enabled_units() - enabled_before:
+        subprocess.run([*become_root, "systemctl", "disable", unit], check=False, capture_output=True)
+
+
+def _erlang_processes() -> dict[int, str]:
+    """Return the command line of every Erlang virtual machine and port mapper, by process id."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended meanwhile
+        if words[0].rsplit(b"/", 1)[-1] in (b"beam.smp", b"epmd"):
+            found[int(process.name)] = b" ".join(words).decode(errors="replace")
+    return found
+
+
+def _stop_new(before: dict[int, str], become_root: list[str]) -> None:
+    """Stop what the package started: its own node, and a port mapper on the usual port. Not a private one of somebody."""
+    for pid, command in _erlang_processes().items():
+        is_package_node = "rabbit@" in command and "/var/lib/rabbitmq" in command
+        is_usual_epmd = "epmd" in command.split(" ", 1)[0] and "-port" not in command
+        if pid not in before and (is_package_node or is_usual_epmd):
+            subprocess.run([*become_root, "kill", f"-{signal.SIGTERM}", str(pid)], check=False, capture_output=True)
+
+
+def main() -> int:
+    """Install RabbitMQ when it is missing, and say what there is."""
+    try:
+        found = ensure()
+    except BusError as error:
+        print(f"lianfang: {error.cause}\n  cure: {error.cure}\n  code: {error.code}", file=sys.stderr)
+        return error.exit_code
+    print(f"RabbitMQ {'.'.join(map(str, found.version))} in {found.home}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Processes that outlive the command that starts them, known by id and start time so that no other is ever ended.
+
+A process id alone is not enough: after a crash or a reboot the kernel gives it to somebody else.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process: its id, and when it started in clock ticks since boot (proc(5), stat, field 22)."""
+
+    pid: int
+    started: int
+
+    def is_running(self) -> bool:
+        """Say whether this very process runs. A zombie does not."""
+        return _start_time(self.pid) == self.started
+
+    def end(self, number: signal.Signals, wait_s: float) -> bool:
+        """Send a signal and wait for the end; return whether it came within `wait_s`."""
+        deadline = time.monotonic() + wait_s
+        if self.is_running():
+            os.kill(self.pid, number)
+        while self.is_running():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+
+def spawn(command: Sequence[str], environment: Mapping[str, str], directory: Path, log: Path) -> Process:
+    """Start a command in a session of its own, with nothing of ours open, its output added to `log`.
+
+    A shell stands between and ends at once, so the process is a child of init and never a zombie of ours.
+    """
+    script = 'log=$1; shift; setsid "$@" >>"$log" 2>&1 </dev/null & echo $!'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", str(log), *command],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=dict(environment),
+        cwd=directory,
+    )
+    pid = int(done.stdout)
+    return Process(pid, _start_time(pid) or 0)
+
+
+def _start_time(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
