@@ -44,7 +44,7 @@ def test_every_dependency_has_its_line() -> None:
 def test_the_licence_said_is_the_licence_it_has() -> None:
     """The licences in docs/dependencies.md are those of the installed packages."""
     wrong = []
-    for name, _, said in ROW.findall((ROOT / "docs" / "dependencies.md").read_text()):
+    for name, said, _ in ROW.findall((ROOT / "docs" / "dependencies.md").read_text()):
         held = metadata(name)
         classifiers = [word for word in held.get_all("Classifier", []) if word.startswith("License")]
         facts = " ".join([held.get("License-Expression") or "", held.get("License") or "", *classifiers])
