@@ -8,10 +8,18 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import insert, select
 from sqlalchemy.engine import Engine
 
-from audit import store, tree
+from audit import leaf as leaf_format
+from audit import store
 from audit.checkpoint import Checkpoint, Sign, Verifier, cosign, parse_checkpoint, verify_checkpoint
 from audit.errors import AuditError, ForkDetected, NoteRefused
-from audit.log import AuditLog
+from audit.log import AuditLog, LogTransaction, insert_checkpoint
+
+_EVIDENCE_MAX = 1000
+"""Pairs of notes kept of one log: the first is proof enough, and a log must not fill its witness's disk."""
+
+
+class _NoExtension(Exception):
+    """What is shown does not extend what is held."""
 
 
 class Mirror:
@@ -49,48 +57,44 @@ class Mirror:
         return self._log.latest_checkpoint()
 
     def accept(self, start: int, leaves: Sequence[bytes], note: bytes) -> None:
-        """Take in the entries from `start` that the note covers.
+        """Take in the entries from `start` that the note covers. All or nothing is stored, before anything is cosigned.
 
-        NoteRefused when the note is not the log's own; AuditError when an earlier part is missing; ForkDetected, with
-        the evidence kept, when the note does not extend what was mirrored. Entries already held must be the same.
+        NoteRefused when the note is not the log's own; LeafRefused for bytes that are no entry; AuditError when a part is
+        missing; ForkDetected, with the evidence kept, when the note does not extend what was mirrored. Entries already held
+        are not read again: what is held is what counts.
         """
         shown = verify_checkpoint(note, self._verifier)
-        have = self._log.size
-        if start > have:
-            raise AuditError(f"entries {have} to {start - 1} are missing", cure="ship from what was cosigned")
-        self._compare_held(start, leaves, shown)
-        new = list(leaves[have - start :])
-        if shown.size != have + len(new):
-            if shown.size < have and self._root_at(shown.size) == shown.root:
-                return  # an older checkpoint of the same history, late
+        try:
+            with self._log.transaction() as transaction:
+                self._extend(transaction, start, leaves, shown)
+        except _NoExtension:
             self._fork(shown)
-        frontier = tree.frontier_at(have, store.StoredHashes(self._engine))
-        for leaf in new:
-            frontier.append(tree.leaf_hash(leaf))
-        if frontier.root() != shown.root:
-            self._fork(shown)
-        if not new:
+
+    def _extend(self, transaction: LogTransaction, start: int, leaves: Sequence[bytes], shown: Checkpoint) -> None:
+        have = transaction.frontier.size
+        if shown.size <= have:  # a late one of the same history, or another history
+            if self._log.root_at(shown.size) != shown.root:
+                raise _NoExtension
             return
-        with self._log.transaction() as transaction:
-            for leaf in new:
-                transaction.append(leaf)
-            transaction.connection.execute(
-                insert(store.checkpoints), {"size": shown.size, "root": shown.root, "note": note}
+        if start > have or start + len(leaves) < shown.size:
+            raise AuditError(
+                f"the entries {have} to {shown.size - 1} are not all there", cure="ship from what was cosigned"
             )
-
-    def _root_at(self, size: int) -> bytes:
-        return tree.root_at(size, store.StoredHashes(self._engine))
-
-    def _compare_held(self, start: int, leaves: Sequence[bytes], shown: Checkpoint) -> None:
-        held = self._log.leaves(start, min(self._log.size, start + len(leaves)))
-        if any(mine != theirs for mine, theirs in zip(held, leaves, strict=False)):
-            self._fork(shown)
+        for leaf in leaves[have - start : shown.size - start]:
+            leaf_format.decode(leaf)
+            transaction.append(leaf)
+        if transaction.frontier.root() != shown.root:
+            raise _NoExtension
+        insert_checkpoint(transaction.connection, shown)
 
     def _fork(self, shown: Checkpoint) -> None:
         known = self.newest()
         known_note = known.note if known is not None else b""
+        pair = {"note_a": known_note, "note_b": shown.note}
         with self._log.transaction() as transaction:
-            transaction.connection.execute(insert(store.misbehaviour), {"note_a": known_note, "note_b": shown.note})
+            held = self.evidence()
+            if tuple(pair.values()) not in held and len(held) < _EVIDENCE_MAX:
+                transaction.connection.execute(insert(store.misbehaviour), pair)
         raise ForkDetected(self.origin, known_note, shown.note)
 
     def evidence(self) -> list[tuple[bytes, bytes]]:

@@ -26,6 +26,7 @@ class Look:
     case: str
     classes: tuple[str, ...]
     rules: tuple[str, ...]
+    reasons: tuple[str, ...]
     exchange: str
     message_type: str
     outcome: str
@@ -41,11 +42,18 @@ def who(leaves: Iterable[tuple[int, bytes]], subjects: Collection[bytes]) -> lis
     for index, data in leaves:
         entry = leaf_format.decode(data)
         if entry.kind == leaf_pb2.KIND_OUTCOME and entry.follows - 1 in looks:
-            looks[entry.follows - 1] = replace(looks[entry.follows - 1], outcome=",".join(entry.reason_codes))
-        elif entry.kind in (leaf_pb2.KIND_RECEIPT, leaf_pb2.KIND_DENIAL) and entry.action in _LOOKS:
-            if any(subject.value in subjects for subject in entry.subjects):
-                looks[index] = _look(index, entry)
+            look = looks[entry.follows - 1]
+            # A later outcome does not hide an earlier one.
+            looks[entry.follows - 1] = replace(
+                look, outcome=",".join(filter(None, (look.outcome, *entry.reason_codes)))
+            )
+        elif _is_look(entry) and any(subject.value in subjects for subject in entry.subjects):
+            looks[index] = _look(index, entry)
     return [looks[index] for index in sorted(looks)]
+
+
+def _is_look(entry: leaf_pb2.Leaf) -> bool:
+    return entry.kind in (leaf_pb2.KIND_RECEIPT, leaf_pb2.KIND_DENIAL) and entry.action in _LOOKS
 
 
 def _look(index: int, entry: leaf_pb2.Leaf) -> Look:
@@ -62,6 +70,7 @@ def _look(index: int, entry: leaf_pb2.Leaf) -> Look:
         case=entry.case.hex(),
         classes=tuple(entry.classes_released or entry.classes_requested),
         rules=tuple(entry.rule_ids),
+        reasons=tuple(entry.reason_codes),
         exchange=entry.exchange.hex(),
         message_type=entry.message_type.rsplit(".", 1)[-1],
         outcome="REFUSED" if entry.kind == leaf_pb2.KIND_DENIAL else "",

@@ -1,9 +1,11 @@
 """The log's tables: the only SQL of this package. Entries and full tiles commit together; nothing is updated or deleted.
 
-Triggers refuse UPDATE and DELETE. Whoever can drop a trigger can still change the file: witnesses show that.
+Triggers refuse to change, remove or replace a row. Whoever can drop a trigger can still change it: witnesses show that.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -16,6 +18,7 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    func,
     select,
     text,
 )
@@ -59,16 +62,32 @@ misbehaviour = Table(
     Column("note_a", LargeBinary, nullable=False),
     Column("note_b", LargeBinary, nullable=False),
 )
-_WRITE_ONCE = ("entries", "tiles", "checkpoints", "cosignatures", "misbehaviour")
+_KEYS = {
+    "entries": ("idx",),
+    "tiles": ("level", "number"),
+    "checkpoints": ("size",),
+    "cosignatures": ("witness", "size"),
+    "misbehaviour": (),
+}
 _BUSY_MS = 5000
+_POOL_WAIT_S = 2.0
+_READ_ROWS = 1024
+_WRITER_LOCK = int.from_bytes(b"lf-audit", "big")
+"""PostgreSQL's advisory lock of the one who writes this database's log."""
 
 
 def engine(url: str) -> Engine:
-    """Return an engine. SQLite is set to WAL, synchronous=FULL: a commit that returned survives a power cut."""
-    made = create_engine(url)
+    """Return an engine whose commits, once returned, survive a power cut.
+
+    SQLite is set to WAL with synchronous=FULL, PostgreSQL to synchronous_commit=on where it was weaker.
+    """
+    made = create_engine(url, pool_timeout=_POOL_WAIT_S)
     if made.dialect.name == "sqlite":
         event.listen(made, "connect", _set_up_sqlite)
         event.listen(made, "begin", _begin_sqlite)
+    else:
+        event.listen(made, "connect", _set_up_postgres)
+        event.listen(made, "begin", _begin_postgres)
     return made
 
 
@@ -76,89 +95,139 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     # The driver's own transactions would begin too late for BEGIN IMMEDIATE.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={_BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
     # A reader takes a snapshot; a writer must take the lock first, or two could read the same size.
-    immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    wait_s = connection.get_execution_options().get("writer_wait_s")
+    if wait_s is None:
+        connection.exec_driver_sql("BEGIN")
+        return
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={round(wait_s * 1000)}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _set_up_postgres(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("SHOW synchronous_commit")
+    if cursor.fetchone()[0] in ("off", "local"):
+        cursor.execute("SET synchronous_commit = on")
+    cursor.close()
+    connection.commit()
+
+
+def _begin_postgres(connection: Connection) -> None:
+    wait_s = connection.get_execution_options().get("writer_wait_s")
+    if wait_s is not None:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, round(wait_s * 1000))}")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
+
+
+def writer(made: Engine, wait_s: float) -> Connection:
+    """Return a connection whose transactions hold the one writer's place, waiting at most so long for it."""
+    return made.connect().execution_options(writer_wait_s=wait_s)
 
 
 def create_tables(made: Engine) -> None:
     """Create what is missing, with the triggers that refuse change."""
-    metadata.create_all(made)
-    with made.begin() as connection:
-        for table in _WRITE_ONCE:
-            for verb in ("UPDATE", "DELETE"):
-                connection.execute(text(_trigger(made.dialect.name, table, verb)))
+    with writer(made, _BUSY_MS / 1000) as connection, connection.begin():
+        metadata.create_all(connection)
+        for table, key in _KEYS.items():
+            for statement in _guards(made.dialect.name, table, key):
+                connection.execute(text(statement))
 
 
-def _trigger(dialect: str, table: str, verb: str) -> str:
-    name = f"{table}_no_{verb.lower()}"
+def _guards(dialect: str, table: str, key: Sequence[str]) -> Iterator[str]:
     if dialect == "sqlite":
-        return (
-            f"CREATE TRIGGER IF NOT EXISTS {name} BEFORE {verb} ON {table} "
-            "BEGIN SELECT RAISE(ABORT, 'the log is write-once'); END"
-        )
-    return (
-        f"DO $$ BEGIN CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-        "'BEGIN RAISE EXCEPTION ''the log is write-once''; END'; "
-        f"CREATE TRIGGER {name} BEFORE {verb} ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {name}(); "
-        "EXCEPTION WHEN duplicate_function THEN NULL; END $$"
+        abort = "BEGIN SELECT RAISE(ABORT, 'the log is write-once'); END"
+        for verb in ("UPDATE", "DELETE"):
+            yield f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table} {abort}"
+        if key:  # INSERT OR REPLACE removes a row without asking the trigger on DELETE
+            same = " AND ".join(f"{column} = NEW.{column}" for column in key)
+            when = f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same})"  # noqa: S608 - names of this module
+            yield f"CREATE TRIGGER IF NOT EXISTS {table}_no_replace BEFORE INSERT ON {table} {when} {abort}"
+        return
+    name = f"{table}_write_once"
+    yield (
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN RAISE EXCEPTION ''the log is write-once''; END'"
+    )
+    yield (
+        f"CREATE OR REPLACE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
     )
 
 
+def file_identity(made: Engine) -> tuple[int, int] | None:
+    """Return which file a SQLite database is, or None for other databases. (0, 0) when the file is gone."""
+    if made.dialect.name != "sqlite" or made.url.database in (None, "", ":memory:"):
+        return None
+    try:
+        found = Path(str(made.url.database)).stat()
+    except OSError:
+        return (0, 0)
+    return found.st_dev, found.st_ino
+
+
 def stored_size(connection: Connection) -> int:
-    """Return the number of entries. LogFrozen when the indices have a gap."""
-    row = connection.execute(text("SELECT COUNT(*) AS n, COALESCE(MAX(idx), -1) AS last FROM entries")).one()
-    if row.n != row.last + 1:
-        raise LogFrozen(
-            f"the log has {row.n} entries and its last is {row.last}: entries were removed",
-            cure="stop the node; compare with the auditor's mirror",
-        )
-    return int(row.n)
+    """Return the number of entries: the last index plus one."""
+    return int(connection.execute(select(func.coalesce(func.max(entries.c.idx), -1))).scalar_one()) + 1
 
 
-class StoredHashes:
-    """Hashes of complete subtrees, from full tiles and, where none is full yet, from the entries."""
+def read_leaves(made: Engine, start: int, stop: int) -> Iterator[bytes]:
+    """Yield the entries start … stop - 1. LogFrozen when one that should be there is not."""
+    for first in range(start, stop, _READ_ROWS):
+        end = min(stop, first + _READ_ROWS)
+        query = select(entries).where(entries.c.idx >= first, entries.c.idx < end).order_by(entries.c.idx)
+        with made.connect() as connection:
+            rows = connection.execute(query).all()
+        if len(rows) != end - first:
+            raise _incomplete(f"of the entries {first} to {end - 1}, {end - first - len(rows)} are missing")
+        yield from (bytes(row.leaf) for row in rows)
+
+
+class FullTiles:
+    """Reads full tiles, with a cache: they never change."""
 
     def __init__(self, made: Engine) -> None:
         self._engine = made
-        self._full = lru_cache(maxsize=256)(self._read_tile)
+        self.rows = lru_cache(maxsize=256)(self._rows)
 
-    def __call__(self, level: int, index: int) -> bytes:
-        """Return the hash of the complete subtree (level, index)."""
-        if level % tiles.TILE_BITS == 0:
-            number, offset = divmod(index, tiles.TILE_WIDTH)
-            data = self._tile(level // tiles.TILE_BITS, number)
-            if data is not None:
-                return data[offset * tree.HASH_BYTES : (offset + 1) * tree.HASH_BYTES]
-            if level == 0:
-                return tree.leaf_hash(self._leaf(index))
-        return tree.node_hash(self(level - 1, 2 * index), self(level - 1, 2 * index + 1))
+    def _rows(self, level: int, number: int) -> tiles.Rows:
+        return tiles.expand(next(self._read(level, number, number + 1)))
 
-    def _tile(self, level: int, number: int) -> bytes | None:
-        try:
-            return self._full(level, number)
-        except _NotFull:
-            return None
-
-    def _read_tile(self, level: int, number: int) -> bytes:
-        query = select(full_tiles.c.data).where(full_tiles.c.level == level, full_tiles.c.number == number)
+    def _read(self, level: int, start: int, stop: int) -> Iterator[list[bytes]]:
+        table = full_tiles
+        query = select(table).where(table.c.level == level, table.c.number >= start, table.c.number < stop)
         with self._engine.connect() as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            # Not cached: the tile may be full a moment later.
-            raise _NotFull
-        return bytes(row.data)
+            rows = connection.execute(query.order_by(table.c.number)).all()
+        if len(rows) != stop - start:
+            raise _incomplete(f"of the tiles {start} to {stop - 1} of level {level}, some are missing")
+        for row in rows:
+            data = bytes(row.data)
+            yield [data[at : at + tree.HASH_BYTES] for at in range(0, len(data), tree.HASH_BYTES)]
 
-    def _leaf(self, index: int) -> bytes:
-        with self._engine.connect() as connection:
-            return bytes(connection.execute(select(entries.c.leaf).where(entries.c.idx == index)).scalar_one())
+    def load(self, size: int) -> tiles.StoredTree:
+        """Return the stored tree of that size."""
+        unfinished: dict[int, list[bytes]] = {}
+        level = 0
+        while (count := size >> (tiles.TILE_BITS * level)) > 0:
+            first = count - count % tiles.TILE_WIDTH
+            unfinished[level] = list(self._nodes(level, first, count))
+            level += 1
+        bare = tiles.StoredTree(tree.Frontier(size), unfinished, self.rows)
+        return tiles.StoredTree(tree.frontier_at(size, bare), unfinished, self.rows)
+
+    def _nodes(self, level: int, start: int, stop: int) -> Iterable[bytes]:
+        if level == 0:
+            return map(tree.leaf_hash, read_leaves(self._engine, start, stop))
+        return (tiles.root_of_full(nodes) for nodes in self._read(level - 1, start, stop))
 
 
-class _NotFull(Exception):
-    """No full tile there yet."""
+def _incomplete(cause: str) -> LogFrozen:
+    return LogFrozen(
+        f"the stored log is incomplete: {cause}", cure="stop the node; refill it from the auditor's mirror"
+    )

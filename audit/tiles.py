@@ -8,16 +8,73 @@ tile/entries/<N>[.p/<W>]  entries, each with its length as two bytes, big-endian
 """
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from audit import tree
-from audit.checkpoint import Checkpoint
+from audit.checkpoint import Checkpoint, decode_base64, read_number
 from audit.errors import NoteRefused
 
 TILE_WIDTH = 256
 TILE_BITS = 8
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
+_PROOF_STEPS_MAX = 64
+Rows = Sequence[Sequence[bytes]]
+"""A tile with what lies above it: its hashes, their parents, and so on for eight levels."""
+
+
+def expand(nodes: Sequence[bytes]) -> Rows:
+    """Return the rows of a tile: its hashes, and those of the complete subtrees above them inside the tile."""
+    rows = [list(nodes)]
+    for _ in range(TILE_BITS - 1):
+        below = rows[-1]
+        rows.append([tree.node_hash(below[at], below[at + 1]) for at in range(0, len(below) - 1, 2)])
+    return rows
+
+
+def root_of_full(nodes: Sequence[bytes]) -> bytes:
+    """Return the hash of the complete subtree over a full tile: one node of the tile level above."""
+    top = expand(nodes)[-1]
+    return tree.node_hash(top[0], top[1])
+
+
+@dataclass(frozen=True)
+class StoredTree:
+    """A tree as it stood at one moment; later appends make another. It is the `tree.Hashes` of its complete subtrees.
+
+    `unfinished` has, for each tile level, the hashes of the last tile, which is not full; `full(level, number)` gives the
+    rows of a full one.
+    """
+
+    frontier: tree.Frontier
+    unfinished: Mapping[int, Sequence[bytes]]
+    full: Callable[[int, int], Rows]
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return self.frontier.size
+
+    @cached_property
+    def _unfinished_rows(self) -> dict[int, Rows]:
+        return {level: expand(nodes) for level, nodes in self.unfinished.items()}
+
+    def _rows(self, level: int, number: int) -> Rows:
+        if number < self.size >> (TILE_BITS * (level + 1)):
+            return self.full(level, number)
+        return self._unfinished_rows[level]
+
+    def __call__(self, level: int, index: int) -> bytes:
+        """Return the hash of the complete subtree (level, index)."""
+        tile_level, above = divmod(level, TILE_BITS)
+        number, offset = divmod(index << above, TILE_WIDTH)
+        return self._rows(tile_level, number)[above][offset >> above]
+
+    def tile(self, level: int, number: int, width: int) -> bytes:
+        """Return the bytes of a tile of that width."""
+        return b"".join(self._rows(level, number)[0][:width])
 
 
 def tile_path(level: int | str, number: int, width: int = TILE_WIDTH) -> str:
@@ -62,16 +119,17 @@ def unbundle(data: bytes) -> list[bytes]:
 def write_directory(
     directory: Path,
     checkpoint: Checkpoint,
-    hashes: tree.Hashes,
-    leaves: Iterator[bytes],
+    stored: StoredTree,
+    leaves: Iterable[bytes],
     vkeys: tuple[str, Sequence[str]],
 ) -> None:
-    """Write the static directory of the tree that the checkpoint names. `vkeys`: the log's, and the witnesses'."""
+    """Write the static directory of the tree that the checkpoint names. `vkeys`: the log's, and the witnesses'.
+
+    The checkpoint comes last, so that it never names what is not there yet; a directory of an older export grows.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     for level, number, width in tile_shapes(checkpoint.size):
-        first = number * TILE_WIDTH
-        data = b"".join(hashes(level * TILE_BITS, first + offset) for offset in range(width))
-        _write(directory / tile_path(level, number, width), data)
+        _write(directory / tile_path(level, number, width), stored.tile(level, number, width))
     waiting: list[bytes] = []
     number = 0
     for leaf in leaves:
@@ -94,20 +152,25 @@ def proof_text(index: int, proof: Sequence[bytes], note: bytes) -> bytes:
 
 def parse_proof(text: bytes) -> tuple[int, list[bytes], bytes]:
     """Return (index, path, note) of a tlog-proof. NoteRefused unless it is exactly in form."""
+    head, _, note = text.partition(b"\n\n")
     try:
-        head, note = text.split(b"\n\n", 1)
-        lines = head.decode().split("\n")
-        if lines[0] != PROOF_HEADER or not lines[1].startswith("index "):
-            raise ValueError
-        digits = lines[1].removeprefix("index ")
-        if not digits.isdecimal() or str(int(digits)) != digits:
-            raise ValueError
-        path = [base64.b64decode(line, validate=True) for line in lines[2:]]
-    except (ValueError, IndexError):
-        raise NoteRefused("the text is no tlog-proof", cure="make it again with `lianfang audit prove`") from None
-    return int(digits), path, note
+        header, index_line, *steps = head.decode().split("\n")
+        index = read_number(index_line.removeprefix("index "))
+        path = [decode_base64(step) for step in steps]
+    except ValueError:
+        raise _no_proof() from None
+    if header != PROOF_HEADER or len(path) > _PROOF_STEPS_MAX or proof_text(index, path, note) != text:
+        raise _no_proof()
+    return index, path, note
+
+
+def _no_proof() -> NoteRefused:
+    return NoteRefused("the text is no tlog-proof", cure="make it again with `lianfang audit prove`")
 
 
 def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.write_bytes(data)
+    unfinished.replace(path)

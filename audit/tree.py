@@ -82,6 +82,17 @@ def root_at(size: int, hashes: Hashes) -> bytes:
     return EMPTY_ROOT if size == 0 else _range_hash(0, size, hashes)
 
 
+def root_of(hashed: Sequence[bytes]) -> bytes:
+    """Return the root over these leaf hashes, level by level: a last odd one rises as it is."""
+    if not hashed:
+        return EMPTY_ROOT
+    row = list(hashed)
+    while len(row) > 1:
+        odd = row[-1:] if len(row) & 1 else []
+        row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row) - 1, 2)] + odd
+    return row[0]
+
+
 def inclusion_proof(index: int, size: int, hashes: Hashes) -> list[bytes]:
     """RFC 6962 section 2.1.1: PATH(index, D[size]). ValueError for an index outside the tree."""
     if not 0 <= index < size:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from audit import leaf as leaf_format
 from audit import tiles, tree
-from audit.checkpoint import Checkpoint, Verifier, cosigned_by, verify_checkpoint
+from audit.checkpoint import WITNESS_KEY_TYPE, Checkpoint, Verifier, cosigned_by, verify_checkpoint
 from audit.errors import AuditError, NoteRefused
 
 
@@ -35,20 +35,20 @@ class Report:
 
 
 def verify_directory(directory: Path, vkey: str = "", witnesses: Sequence[str] | None = None) -> Report:
-    """Check an exported log. Keys left out are taken from the export, which then proves only that it agrees with itself."""
+    """Check an exported log. Keys left out are taken from the export, which then proves only that it agrees with itself.
+
+    `witnesses` are the verifier keys whose cosignature is demanded. An export that names none does not verify; who wants
+    to check a log without witnesses says so with an empty sequence.
+    """
     try:
         log = Verifier.parse(vkey or (directory / "vkey").read_text())
-        demanded = [
-            Verifier.parse(line)
-            for line in (witnesses if witnesses is not None else (directory / "witnesses").read_text().splitlines())
-        ]
+        demanded = _demanded(log, _named_in(directory) if witnesses is None else witnesses)
         checkpoint = verify_checkpoint((directory / "checkpoint").read_bytes(), log)  # (1)
     except (OSError, UnicodeDecodeError, AuditError) as error:
         cause = error.cause if isinstance(error, AuditError) else f"a file cannot be read: {error}"
         return Report("", 0, b"", (), None, (cause,))
-    problems: list[str] = []
     cosigned = cosigned_by(checkpoint.note, demanded)
-    problems += [
+    problems = [
         f"witness {witness.name} has not cosigned the checkpoint"
         for witness in demanded
         if witness.name not in cosigned
@@ -60,26 +60,42 @@ def verify_directory(directory: Path, vkey: str = "", witnesses: Sequence[str] |
     return Report(checkpoint.origin, checkpoint.size, checkpoint.root, cosigned, first_bad, tuple(problems))
 
 
+def _named_in(directory: Path) -> list[str]:
+    named = (directory / "witnesses").read_text().splitlines()
+    if not named:
+        raise NoteRefused("the export names no witness", cure="give the keys of the witnesses that you demand")
+    return named
+
+
+def _demanded(log: Verifier, vkeys: Sequence[str]) -> list[Verifier]:
+    """Return the witnesses demanded: each another one, none of them the log itself."""
+    found = [Verifier.parse(vkey) for vkey in vkeys]
+    keys = {witness.public_key for witness in found} | {log.public_key}
+    if len(keys) != len(found) + 1 or any(witness.key_type != WITNESS_KEY_TYPE for witness in found):
+        raise NoteRefused(
+            "the keys demanded are not those of different witnesses", cure="take them from the member directory"
+        )
+    return found
+
+
 def _check_entries(
     directory: Path, checkpoint: Checkpoint, problems: list[str]
 ) -> tuple[list[bytes] | None, int | None]:
     hashed: list[bytes] = []
     first_bad: int | None = None
-    frontier = tree.Frontier()
     try:
         for entry in _entries(directory, checkpoint.size):
             try:
                 leaf_format.decode(entry)
             except AuditError as error:
                 if first_bad is None:
-                    first_bad = frontier.size
+                    first_bad = len(hashed)
                     problems.append(f"entry {first_bad}: {error.cause}")
             hashed.append(tree.leaf_hash(entry))
-            frontier.append(hashed[-1])
     except (OSError, AuditError) as error:
-        problems.append(f"entries from {frontier.size} on cannot be read: {error}")
-        return None, frontier.size
-    if frontier.root() != checkpoint.root:
+        problems.append(f"entries from {len(hashed)} on cannot be read: {error}")
+        return None, len(hashed)
+    if tree.root_of(hashed) != checkpoint.root:
         problems.append("the entries do not hash to the root that the log signed")
         first_bad = _first_difference(directory, hashed, checkpoint.size) if first_bad is None else first_bad
     return hashed, first_bad
@@ -133,11 +149,12 @@ def _parents(hashes: list[bytes]) -> list[bytes]:
     return hashes
 
 
-def verify_proof(proof: bytes, entry: bytes, vkey: str, witnesses: Sequence[str] = ()) -> Checkpoint:
+def verify_proof(proof: bytes, entry: bytes, vkey: str, witnesses: Sequence[str]) -> Checkpoint:
     """Return the checkpoint under which an entry is proved to stand in a log. NoteRefused when it is not."""
     index, path, note = tiles.parse_proof(proof)
-    checkpoint = verify_checkpoint(note, Verifier.parse(vkey))
-    demanded = [Verifier.parse(text) for text in witnesses]
+    log = Verifier.parse(vkey)
+    checkpoint = verify_checkpoint(note, log)
+    demanded = _demanded(log, witnesses)
     if len(cosigned_by(note, demanded)) != len(demanded):
         raise NoteRefused("a witness that was demanded has not cosigned", cure="wait for its cosignature")
     if not tree.verify_inclusion(tree.leaf_hash(entry), index, checkpoint.size, path, checkpoint.root):
