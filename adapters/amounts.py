@@ -1,0 +1,65 @@
+"""Amounts: text ⇄ whole minor units. No float ever holds money."""
+
+import re
+from typing import Any
+
+from adapters.kinds import LOSSY, Notes, Read, Setting, identifier, refuse
+
+_GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
+_SCIENTIFIC = re.compile(r"[+-]?[0-9.]+[eE][+-]?[0-9]+")
+_SIGNS = "¥￥$€£"
+_MINOR_UNITS_MAX = 2**63 - 1
+_BAD = ("LF-ROW-AMOUNT", "does not hold an amount", "correct it at the source, for example 1234.56")
+
+
+def minor_units(text: str, decimals: int) -> int:
+    """Return an amount in minor units. RowRefused when the text is no amount or has more decimal places than that."""
+    text = identifier(text)
+    negative = False
+    if text[:1] == "(" and text[-1:] == ")":
+        negative, text = True, text[1:-1]
+    elif text[:1] in "+-":
+        negative, text = text[:1] == "-", text[1:]
+    text = text.strip(_SIGNS).removesuffix("元").strip()
+    if text[:1] == "-" and not negative:
+        negative, text = True, text[1:]
+    whole, _, part = text.partition(".")
+    if "," in whole:
+        if not _GROUPED.fullmatch(whole):
+            raise refuse(_BAD)
+        whole = whole.replace(",", "")
+    if len(part) > decimals:
+        part = part[:decimals] + part[decimals:].rstrip("0")
+    digits = whole + part.ljust(decimals, "0")
+    if len(part) > decimals or not whole or not (digits.isascii() and digits.isdecimal()):
+        raise refuse(LOSSY if _SCIENTIFIC.fullmatch(text) else _BAD)
+    amount = int(digits) if len(digits) < 20 else _MINOR_UNITS_MAX + 1  # noqa: PLR2004 - more digits than int64 has
+    if amount > _MINOR_UNITS_MAX:
+        raise refuse(_BAD)
+    return -amount if negative else amount
+
+
+def read_money(setting: Setting) -> Read:
+    """A Money in the profile's currency, marked as assumed; `currency_from` overrides it where the record names one."""
+    decimals, currency = setting.verbs.scale, setting.profile.source.currency
+
+    def read(text: str, _: Notes) -> dict[str, Any]:
+        return {"minor_units": minor_units(text, decimals), "currency": currency, "currency_assumed": True}
+
+    return read
+
+
+def read_currency(setting: Setting, text: str) -> str:
+    """Return the ISO 4217 code for a currency as a record names it. RowRefused when it is none."""
+    name = identifier(text)
+    code = setting.profile.source.currencies.get(name, name.upper())
+    if not re.fullmatch(r"[A-Z]{3}", code):
+        raise refuse(("LF-ROW-CURRENCY", "does not hold a currency", "use the ISO 4217 code, for example CNY"))
+    return code
+
+
+def write_money(decimals: int, value: Any) -> str:
+    """Return an amount with its decimal places."""
+    sign = "-" if value.minor_units < 0 else ""
+    digits = str(abs(value.minor_units)).rjust(decimals + 1, "0")
+    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}" if decimals else f"{sign}{digits}"

@@ -1,0 +1,88 @@
+"""A local file becomes messages: bytes → records → mapping → shared messages.
+
+Every record has exactly one outcome, Converted or HeldBack, and comes out in the order of the file. What is wrong with
+the file as a whole is found before the first record comes out.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from adapters.errors import FileRefused, RowRefused
+from adapters.kinds import tidy
+from adapters.model import Converted, HeldBack, RowWarning
+from adapters.plan import Plan, compile_plan
+from adapters.profile import Profile
+from adapters.table import Table, read_table
+
+Outcome = Converted | HeldBack
+_NO_COMPANIONS: Mapping[str, bytes] = {}
+
+
+def convert(profile: Profile, data: bytes, companions: Mapping[str, bytes] = _NO_COMPANIONS) -> Iterator[Outcome]:
+    """Return the records of a file, one after the other.
+
+    `companions` are files that belong to it, by name: the certificate of a token. FileRefused when the file as a whole
+    cannot be read; that is said at once, not at the first record.
+    """
+    return _READERS[profile.file.source.format](profile, data, companions)
+
+
+def origin(profile: Profile, data: bytes) -> dict[str, Any]:
+    """Return the part of the provenance that all records of a file share."""
+    return {
+        "profile": profile.name,
+        "profile_version": profile.version,
+        "source_sha256": sha256(data).digest(),
+    }
+
+
+def _table(profile: Profile, data: bytes, _: Mapping[str, bytes]) -> Iterator[Outcome]:
+    table = read_table(data, profile.file.source)
+    assert profile.file.target is not None, "checked with the profile"
+    plan = compile_plan(profile, profile.file.target.message, profile.file.field, table.columns, table.headers)
+    return _rows(profile, table, plan, origin(profile, data))
+
+
+def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Outcome]:
+    message, values_of, lineage = plan.message, plan.values, plan.lineage
+    strangers = _strangers(profile, table)
+    for record, row in enumerate(table.rows, 1):
+        line, raw, cells, refused = row
+        notes: list[RowWarning] = []
+        if refused is not None:
+            yield held_back(refused, record, line, raw)
+            continue
+        try:
+            values = values_of(cells, notes)
+        except RowRefused as error:
+            yield held_back(error, record, line, raw)
+            continue
+        for place, header in strangers:
+            if tidy(cells[place]):
+                notes.append(RowWarning("column_not_carried", "", f"column {header} has no place in the message"))
+        provenance = {**base, "record": record, "line": line}
+        if notes:
+            provenance["warnings"] = [note.code for note in notes]
+        values["provenance"] = provenance
+        yield Converted(message(**values), record, line, raw, tuple(notes), partial(lineage, cells, record, line))
+
+
+def _strangers(profile: Profile, table: Table) -> list[tuple[int, str]]:
+    """Return the columns that neither the mapping nor the list of ignored ones knows."""
+    known = set(table.columns.values())
+    ignored = set(profile.file.source.ignore)
+    return [
+        (place, header)
+        for place, header in enumerate(table.headers)
+        if place not in known and header and header not in ignored
+    ]
+
+
+def held_back(error: RowRefused, record: int, line: int, raw: bytes) -> HeldBack:
+    """Return the outcome of a record that cannot be used."""
+    return HeldBack(record, line, error.code, error.cause, error.cure, raw)
+
+
+_READERS = {"csv": _table}

@@ -1,0 +1,54 @@
+"""Which encoding a text file has: strict UTF-8 (with or without a byte order mark), else strict GB18030.
+
+Short UTF-8 texts can pass as GB18030, never the other way about, so the order decides. Nothing is ever replaced: a file
+that is neither is refused with the offset at which each reading failed.
+"""
+
+import codecs
+
+from adapters.errors import FileRefused
+
+_CHUNK_BYTES = 1 << 20
+_PYTHON_NAME = {"utf-8-sig": "utf-8", "gb18030": "gb18030"}
+_WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+FILE_BYTES_MAX = 1 << 30
+
+
+def encoding_of(data: bytes, allowed: list[str]) -> str:
+    """Return the name of the first allowed encoding in which all of a file can be read. FileRefused when none can."""
+    if not data.strip():
+        raise FileRefused("the file is empty", cure="export it again", code="LF-FILE-EMPTY")
+    if len(data) > FILE_BYTES_MAX:
+        raise FileRefused(
+            "the file is larger than 1 GiB", cure="split it, with the header in each part", code="LF-FILE-SIZE"
+        )
+    if data.startswith(_WIDE_MARKS):
+        raise FileRefused("the file is UTF-16", cure="save it as UTF-8 or GB18030", code="LF-FILE-ENCODING")
+    offsets = []
+    for name in allowed:
+        offset = _first_bad_byte(data, _PYTHON_NAME[name])
+        if offset is None:
+            return _PYTHON_NAME[name]
+        offsets.append(f"{name} fails at byte {offset}")
+    raise FileRefused(
+        f"the file is in none of the encodings of this dialect: {', '.join(offsets)}",
+        cure="export it again as UTF-8 or GB18030; do not open and save it with another program",
+        code="LF-FILE-ENCODING",
+    )
+
+
+def body_of(data: bytes) -> bytes:
+    """Return a file without its byte order mark."""
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def _first_bad_byte(data: bytes, name: str) -> int | None:
+    decoder = codecs.getincrementaldecoder(name)("strict")
+    view = memoryview(data)
+    for start in range(0, len(data), _CHUNK_BYTES):
+        held = len(decoder.getstate()[0])
+        try:
+            decoder.decode(bytes(view[start : start + _CHUNK_BYTES]), final=start + _CHUNK_BYTES >= len(data))
+        except UnicodeDecodeError as error:
+            return max(0, start - held + error.start)
+    return None

@@ -1,0 +1,317 @@
+"""What a text can be: the verb parse, forwards and backwards.
+
+- Each kind is a builder: given the field and what the profile knows, it returns a function of one text, or of a value.
+- Readers refuse (RowRefused) what they cannot read for certain and note what is odd but readable; they never repair.
+- Writers are the inverse; where a value has no form in the dialect they return None and the loss is named.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.errors import RowRefused
+from adapters.model import RowWarning
+from adapters.profile import Mapping_, ProfileFile
+
+Notes = list[RowWarning]
+Read = Callable[[str, Notes], Any]
+Write = Callable[[Any], str]
+
+_SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]+")
+_ACCOUNT = re.compile(r"[0-9A-Za-z*@.+-]{1,64}")
+_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
+_ID18 = re.compile(r"[0-9]{17}[0-9X]")
+_ID15 = re.compile(r"[0-9]{15}")
+_USCC = re.compile(r"[0-9A-HJ-NP-RTUW-Y]{2}[0-9]{6}[0-9A-HJ-NP-RTUW-Y]{10}")
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_GUARDS = "`'\""
+_EXCEL_DIGITS = 15
+_CARD_DIGITS = range(16, 20)
+_LUHN_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+_ID_CHECKS = "10X98765432"
+
+LOSSY = (
+    "LF-ROW-LOSSY-NUMBER",
+    "holds a number in scientific notation: a spreadsheet has thrown digits away",
+    "export it again with the column as text; the digits cannot be recovered",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a builder knows: the field, its verbs, and the profile around it."""
+
+    path: str
+    verbs: Mapping_
+    profile: ProfileFile
+
+    @property
+    def table(self) -> Mapping[str, str]:
+        """The field's code table; empty when it has none."""
+        return self.profile.table[self.verbs.map.table] if self.verbs.map else {}
+
+
+def refuse(reason: tuple[str, str, str]) -> RowRefused:
+    """Return the refusal for a (code, cause, cure)."""
+    code, cause, cure = reason
+    return RowRefused(cause, cure=cure, code=code)
+
+
+def tidy(text: str) -> str:
+    """Return a text without the blanks around it and the invisible characters in it."""
+    text = text.strip()
+    return text if text.isascii() else text.translate(_INVISIBLE).strip()
+
+
+def identifier(text: str) -> str:
+    """Return an identifier without Excel's guards (="…", a leading ' or `), in half-width characters."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    if text[:1] == "=" and text[1:2] == '"' == text[-1:]:
+        text = text[2:-1].strip()
+    return text.strip(_GUARDS).strip() if text[:1] in _GUARDS or text[-1:] in _GUARDS else text
+
+
+def done_to(raw: str, kind: str) -> str:
+    """Return what reading did to a text, in words, for lineage."""
+    steps = []
+    tidied = tidy(raw)
+    if raw.strip() != raw:
+        steps.append("trim")
+    if tidied != raw.strip():
+        steps.append("remove invisible")
+    if kind not in _AS_GIVEN:
+        bare = identifier(tidied)
+        if bare != tidied:
+            steps.append("unguard" if bare in tidied else "half-width")
+    return ", ".join((*steps, f"parse {kind}"))
+
+
+def luhn_valid(digits: str) -> bool:
+    """Say whether a number passes the Luhn check (ISO/IEC 7812-1 annex B)."""
+    total = sum(map(int, digits[-1::-2]))
+    return not (total + sum(_LUHN_DOUBLED[int(digit)] for digit in digits[-2::-2])) % 10
+
+
+def id_checksum_valid(number: str) -> bool:
+    """Say whether an 18-place citizen number passes its checksum (GB 11643-1999, ISO 7064 MOD 11-2)."""
+    return (
+        _ID_CHECKS[sum(int(digit) * weight for digit, weight in zip(number, _ID_WEIGHTS, strict=False)) % 11]
+        == number[17]
+    )
+
+
+def read_text(setting: Setting) -> Read:
+    """Text, as given; with a code table, the table's word for it."""
+    if setting.verbs.map:
+        return _read_mapped(setting)
+    path = setting.path
+
+    def read(text: str, _: Notes) -> str:
+        if not text.isprintable():
+            _refuse_controls(text)
+        if not text.isascii() and _is_mojibake(text):
+            raise refuse(
+                (
+                    "LF-ROW-MOJIBAKE",
+                    f"{path} was read in the wrong encoding before it came here; characters are lost",
+                    "export it again from the source system in UTF-8 or GB18030",
+                )
+            )
+        return text
+
+    return read
+
+
+def _refuse_controls(text: str) -> None:
+    if any(unicodedata.category(character) == "Cc" and character not in "\t\r\n" for character in text):
+        raise refuse(("LF-ROW-CONTROL", "holds control characters", "export it again; the record is damaged"))
+
+
+def _is_mojibake(text: str) -> bool:
+    """Say whether a text is UTF-8 that something read as GBK: read back, it is Chinese throughout."""
+    try:
+        back = text.encode("gb18030").decode("utf-8")
+    except UnicodeError:
+        return False
+    wide = [character for character in back if not character.isascii()]
+    return len(wide) > 1 and all("\u4e00" <= character <= "\u9fff" for character in wide)
+
+
+def _read_mapped(setting: Setting) -> Read:
+    table, unknown = setting.table, setting.verbs.map and setting.verbs.map.unknown
+    path = setting.path
+
+    def read(text: str, notes: Notes) -> str | None:
+        word = table.get(text)
+        if word is None and unknown == "hold":
+            raise refuse(_not_in_list(setting))
+        if word is None:
+            notes.append(RowWarning("code_unknown", path, "the code is not in the profile's list"))
+        return word
+
+    return read
+
+
+def _not_in_list(setting: Setting) -> tuple[str, str, str]:
+    assert setting.verbs.map is not None
+    return (
+        "LF-ROW-CODE",
+        f"holds a code that is not in the list {setting.verbs.map.table}",
+        "correct the code, or add it to the profile's table",
+    )
+
+
+def read_code(setting: Setting) -> Read:
+    """A CodedValue; with a code table, words become codes and the word is kept as raw."""
+    scheme, table, path = setting.verbs.parse.scheme, setting.table, setting.path
+    hold = setting.verbs.map is not None and setting.verbs.map.unknown == "hold"
+    known = frozenset(table.values())
+
+    def read(text: str, notes: Notes) -> dict[str, Any]:
+        code = table.get(text)
+        if code is not None:
+            return {"scheme": scheme, "code": code, "raw": text} if code != text else {"scheme": scheme, "code": code}
+        if table and text not in known:
+            if hold:
+                raise refuse(_not_in_list(setting))
+            notes.append(RowWarning("code_unknown", path, "the code is not in the profile's list"))
+        return {"scheme": scheme, "code": text}
+
+    return read
+
+
+def read_account(setting: Setting) -> Read:
+    """An AccountRef: blanks out, sub-account apart, masked and ruined numbers seen."""
+    path = setting.path
+
+    def read(text: str, notes: Notes) -> dict[str, Any]:
+        number = identifier(text)
+        if " " in number:
+            number = number.replace(" ", "")
+        number, _, sub = number.partition("_")
+        if number.isascii() and number.isdecimal():
+            found = _digits_account(number, path, notes)
+        else:
+            found = _other_account(number)
+        if sub:
+            found["sub_account"] = sub
+        return found
+
+    return read
+
+
+def _digits_account(number: str, path: str, notes: Notes) -> dict[str, Any]:
+    digits = len(number)
+    if digits > 64:  # noqa: PLR2004 - the language's limit for account numbers
+        raise refuse(_NO_ACCOUNT)
+    if digits not in _CARD_DIGITS:
+        return {"scheme": "ACCOUNT", "number": number}
+    if luhn_valid(number):
+        return {"scheme": "CARD", "number": number}
+    if not number[_EXCEL_DIGITS:].strip("0"):
+        raise refuse(
+            (
+                "LF-ROW-LOSSY-NUMBER",
+                "holds a number that a spreadsheet cut to 15 digits and filled up with zeros",
+                LOSSY[2],
+            )
+        )
+    if number.startswith("62"):
+        notes.append(RowWarning("card_checksum_bad", path, "the card number fails the Luhn check"))
+        return {"scheme": "CARD", "number": number}
+    return {"scheme": "ACCOUNT", "number": number}
+
+
+_NO_ACCOUNT = (
+    "LF-ROW-ACCOUNT",
+    "does not hold an account number",
+    "correct it at the source: digits and letters, at most 64",
+)
+
+
+def _other_account(number: str) -> dict[str, Any]:
+    if _SCIENTIFIC.fullmatch(number):
+        raise refuse(LOSSY)
+    if not _ACCOUNT.fullmatch(number):
+        raise refuse(_NO_ACCOUNT)
+    if "*" in number:
+        return {"scheme": "ACCOUNT", "number": number, "masked": True}
+    if "." in number and number.replace(".", "").isdecimal():
+        raise refuse(
+            (
+                "LF-ROW-LOSSY-NUMBER",
+                "holds a decimal number: a spreadsheet took the account for an amount",
+                LOSSY[2],
+            )
+        )
+    upper = number.upper()
+    if _IBAN.fullmatch(upper):
+        return {"scheme": "IBAN", "number": upper}
+    return {"scheme": "WALLET" if "@" in number else "ACCOUNT", "number": number}
+
+
+def write_account(value: Any) -> str:
+    """Return main_sub."""
+    return f"{value.number}_{value.sub_account}" if value.sub_account else str(value.number)
+
+
+def read_bank(setting: Setting) -> Read:
+    """A BankRef: twelve digits are a CNAPS number, anything else is local."""
+
+    def read(text: str, _: Notes) -> dict[str, Any]:
+        code = identifier(text)
+        if _SCIENTIFIC.fullmatch(code):
+            raise refuse(LOSSY)
+        if len(code) > 35:  # noqa: PLR2004 - the language's limit
+            raise refuse(("LF-ROW-BANK", "does not hold an institution's number", "correct it at the source"))
+        is_cnaps = len(code) == 12 and code.isdecimal()  # noqa: PLR2004 - CNAPS has twelve digits
+        return {"scheme": "CNAPS" if is_cnaps else "LOCAL", "code": code}
+
+    return read
+
+
+def read_id(setting: Setting) -> Read:
+    """The part of a PersonRef that is an identity document. A bad checksum is noted, never repaired or refused."""
+    path = setting.path
+
+    def read(text: str, notes: Notes) -> dict[str, Any]:
+        number = identifier(text).replace(" ", "").upper()
+        if _ID18.fullmatch(number):
+            if id_checksum_valid(number):
+                return {"id_number": number, "id_type": "GB11643"}
+            notes.append(RowWarning("id_checksum_bad", path, "the identity number fails its checksum (GB 11643)"))
+            return {"id_number": number, "id_type": "GB11643", "id_checksum_bad": True}
+        if _SCIENTIFIC.fullmatch(number):
+            raise refuse(LOSSY)
+        if not number or len(number) > 64:  # noqa: PLR2004 - the language's limit
+            raise refuse(("LF-ROW-ID", "does not hold an identity number", "correct it at the source"))
+        if _ID15.fullmatch(number):
+            notes.append(RowWarning("id_15_digits", path, "an identity number of the old form, without a checksum"))
+            return {"id_number": number, "id_type": "GB11643"}
+        return {"id_number": number, "id_type": "GB32100" if _USCC.fullmatch(number) else "OTHER"}
+
+    return read
+
+
+def read_integer(setting: Setting) -> Read:
+    """A whole number that is not negative."""
+
+    def read(text: str, _: Notes) -> int:
+        digits = identifier(text).replace(",", "")
+        if not (digits.isascii() and digits.isdecimal()) or len(digits) > 9:  # noqa: PLR2004 - fits uint32
+            raise refuse(("LF-ROW-INTEGER", "does not hold a whole number", "correct it at the source"))
+        return int(digits)
+
+    return read
+
+
+def write_text(value: Any) -> str:
+    """Return the text itself."""
+    return str(value)
+
+
+_AS_GIVEN = ("text", "code", "attachment")

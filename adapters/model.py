@@ -1,0 +1,66 @@
+"""What comes out of the adapters."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from google.protobuf.message import Message
+
+
+class Lineage(NamedTuple):
+    """Where one field of a message came from. `raw` is classed like the field itself."""
+
+    field: str
+    """Path in the message, for example account.number."""
+    record: int
+    """Number of the record in the source, from 1, counted as the profile defines a record."""
+    line: int
+    """Line of the source at which the record begins, from 1; 1 where the source has no lines."""
+    column: str
+    """Header, element path or claim, as the source has it; empty for what the profile supplied."""
+    raw: str
+    """The text as the source has it, before anything was done to it."""
+    verb: str
+    """What was done to it, in order, for example trim, unguard, parse account."""
+
+
+class RowWarning(NamedTuple):
+    """What a reader found odd in a record, but not wrong. The cause carries no value."""
+
+    code: str
+    field: str
+    cause: str
+
+
+class Converted(NamedTuple):
+    """A record that became a message. Its lineage is worked out when it is asked for."""
+
+    message: Message
+    record: int
+    line: int
+    raw: bytes
+    """The record's own bytes, as they stand in the source: what a fingerprint is taken over."""
+    warnings: tuple[RowWarning, ...]
+    trace: Callable[[], tuple[Lineage, ...]]
+
+    @property
+    def lineage(self) -> tuple[Lineage, ...]:
+        """Where each field came from."""
+        return self.trace()
+
+
+class HeldBack(NamedTuple):
+    """A record that became no message: why, and what its owner can do."""
+
+    record: int
+    line: int
+    code: str
+    cause: str
+    cure: str
+    raw: bytes
+
+
+class Rendered(NamedTuple):
+    """A message in a local format, and every field of the message that the local format cannot carry."""
+
+    data: bytes
+    loss: tuple[str, ...]

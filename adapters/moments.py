@@ -1,0 +1,189 @@
+"""Moments: text ⇄ Instant, with the zone from the profile and marked as such.
+
+A format is written with yyyy, MM, dd, HH, mm, ss and SSS (each exactly that many digits) and M, d, H (one or two);
+anything else stands for itself. `epoch_s` and `epoch_ms` are counts since 1970 in UTC, and carry their zone.
+"""
+
+import datetime
+import re
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from adapters.errors import ProfileRefused
+from adapters.kinds import Notes, Read, Setting, identifier, refuse
+from adapters.model import RowWarning
+from schemas.v1 import common_pb2
+
+_TOKENS = {
+    "yyyy": r"(?P<year>[0-9]{4})",
+    "MM": r"(?P<month>[0-9]{2})",
+    "dd": r"(?P<day>[0-9]{2})",
+    "HH": r"(?P<hour>[0-9]{2})",
+    "mm": r"(?P<minute>[0-9]{2})",
+    "ss": r"(?P<second>[0-9]{2})",
+    "SSS": r"(?P<milli>[0-9]{3})",
+    "M": r"(?P<month>[0-9]{1,2})",
+    "d": r"(?P<day>[0-9]{1,2})",
+    "H": r"(?P<hour>[0-9]{1,2})",
+}
+_SPLIT = re.compile(r"(yyyy|SSS|MM|dd|HH|mm|ss|M|d|H)")
+_PARTS = ("year", "month", "day", "hour", "minute", "second", "milli")
+_EPOCH = {"epoch_s": 1000, "epoch_ms": 1}
+_DAY_MS = 86_400_000
+_VALUE, _PROFILE = common_pb2.ZONE_SOURCE_VALUE, common_pb2.ZONE_SOURCE_PROFILE
+_PRECISION = {
+    "day": common_pb2.TIME_PRECISION_DAY,
+    "hour": common_pb2.TIME_PRECISION_MINUTE,
+    "minute": common_pb2.TIME_PRECISION_MINUTE,
+    "second": common_pb2.TIME_PRECISION_SECOND,
+    "milli": common_pb2.TIME_PRECISION_MILLISECOND,
+}
+_UTC = datetime.UTC
+
+
+def _bad(formats: list[str]) -> tuple[str, str, str]:
+    return (
+        "LF-ROW-DATE",
+        "does not hold a date and time that exists",
+        f"correct it at the source; it is written {' or '.join(formats)}",
+    )
+
+
+@cache
+def zone_of(name: str) -> ZoneInfo:
+    """Return a zone by its IANA name. ProfileRefused when this machine does not know it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ProfileRefused(
+            f"the time zone {name} is not known on this machine", cure="install the package tzdata"
+        ) from error
+
+
+@cache
+def _compiled(form: str) -> tuple[re.Pattern[str], tuple[str, ...], int]:
+    pattern = "".join(_TOKENS.get(piece, re.escape(piece)) for piece in _SPLIT.split(form) if piece)
+    compiled = re.compile(pattern)
+    names = tuple(compiled.groupindex)
+    finest = max(names, key=_PARTS.index)
+    return compiled, names, _PRECISION[finest]
+
+
+@lru_cache(maxsize=8192)
+def _midnight_ms(year: int, month: int, day: int, zone: ZoneInfo) -> tuple[int, bool]:
+    """Return local midnight in UTC, and whether the whole day has one offset."""
+    midnight = datetime.datetime(year, month, day, tzinfo=zone)
+    offset = midnight.utcoffset()
+    even = all(midnight.replace(hour=hour).utcoffset() == offset for hour in (2, 3, 12, 23)) and (
+        midnight.replace(fold=1).utcoffset() == offset
+    )
+    return int(midnight.timestamp()) * 1000, even
+
+
+def read_instant(setting: Setting) -> Read:
+    """An Instant."""
+    formats = setting.verbs.parse.formats
+    zone = zone_of(setting.profile.source.zone or "UTC")
+    zone_name = setting.profile.source.zone or "UTC"
+    readers: list[Callable[[str, Notes], dict[str, Any] | None]] = [
+        _epoch(_EPOCH[form]) if form in _EPOCH else _local(setting.path, form, zone, zone_name) for form in formats
+    ]
+    if len(readers) == 1:
+        only = readers[0]
+
+        def read_only(text: str, notes: Notes) -> dict[str, Any]:
+            found = only(text, notes) or only(identifier(text), notes)
+            if found is None:
+                raise refuse(_bad(formats))
+            return found
+
+        return read_only
+
+    def read(text: str, notes: Notes) -> dict[str, Any]:
+        bare = identifier(text)
+        for reader in readers:
+            found = reader(bare, notes)
+            if found is not None:
+                return found
+        raise refuse(_bad(formats))
+
+    return read
+
+
+def _epoch(factor: int) -> Callable[[str, Notes], dict[str, Any] | None]:
+    precision = common_pb2.TIME_PRECISION_SECOND if factor > 1 else common_pb2.TIME_PRECISION_MILLISECOND
+
+    def read(text: str, _: Notes) -> dict[str, Any] | None:
+        if not (text.isascii() and text.isdecimal()) or len(text) > 13:  # noqa: PLR2004 - the year 2286 in ms
+            return None
+        return {
+            "utc_ms": int(text) * factor,
+            "precision": precision,
+            "zone_source": _VALUE,
+            "zone": "UTC",
+            "raw": text,
+        }
+
+    return read
+
+
+def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> Callable[[str, Notes], dict[str, Any] | None]:
+    pattern, names, precision = _compiled(form)
+    match_whole = pattern.fullmatch
+    in_order = names == _PARTS[: len(names)]
+
+    def read(text: str, notes: Notes) -> dict[str, Any] | None:
+        found = match_whole(text)
+        if found is None:
+            return None
+        numbers = list(map(int, found.groups()))
+        if not in_order:
+            by_name = dict(zip(names, numbers, strict=True))
+            numbers = [by_name.get(part, 0) for part in _PARTS]
+        year, month, day, *clock = numbers
+        hour, minute, second, milli = (*clock, 0, 0, 0, 0)[:4]
+        if hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 - a clock's hands
+            raise refuse(_bad([form]))
+        try:
+            midnight, even = _midnight_ms(year, month, day, zone)
+        except (ValueError, OverflowError) as error:
+            raise refuse(_bad([form])) from error
+        at = midnight + hour * 3_600_000 + minute * 60_000 + second * 1000 + milli
+        if not even and clock:
+            at = (
+                _uneven_day(datetime.datetime(year, month, day, hour, minute, second, tzinfo=zone), path, notes) + milli
+            )
+        return {"utc_ms": at, "precision": precision, "zone_source": _PROFILE, "zone": zone_name, "raw": text}
+
+    return read
+
+
+def _uneven_day(moment: datetime.datetime, path: str, notes: Notes) -> int:
+    """Return a moment on a day whose clocks changed; noted when it stands twice or never on the clock."""
+    if moment.utcoffset() != moment.replace(fold=1).utcoffset():
+        notes.append(
+            RowWarning("time_ambiguous", path, "the clocks changed at that hour; the earlier reading is taken")
+        )
+    return int(moment.timestamp()) * 1000
+
+
+def write_instant(form: str, zone_name: str, value: Any) -> str:
+    """Return an Instant as the local clock shows it."""
+    if form in _EPOCH:
+        return str(value.utc_ms // _EPOCH[form])
+    moment = datetime.datetime.fromtimestamp(value.utc_ms // 1000, tz=_UTC).astimezone(zone_of(zone_name or "UTC"))
+    parts = {
+        "yyyy": f"{moment.year:04}",
+        "MM": f"{moment.month:02}",
+        "dd": f"{moment.day:02}",
+        "HH": f"{moment.hour:02}",
+        "mm": f"{moment.minute:02}",
+        "ss": f"{moment.second:02}",
+        "SSS": f"{value.utc_ms % 1000:03}",
+        "M": str(moment.month),
+        "d": str(moment.day),
+        "H": str(moment.hour),
+    }
+    return "".join(parts.get(piece, piece) for piece in _SPLIT.split(form))

@@ -1,0 +1,325 @@
+"""A profile compiled: each field becomes one function of a record's cells, built once per file.
+
+A record's cells are a list of texts, whatever the format; `columns` says which cell is which. Values gather in nested
+dicts, which protobuf takes whole.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from adapters.amounts import read_currency, read_money
+from adapters.errors import ProfileRefused, RowRefused
+from adapters.kinds import (
+    Notes,
+    Read,
+    Setting,
+    done_to,
+    read_account,
+    read_bank,
+    read_code,
+    read_id,
+    read_integer,
+    read_text,
+    refuse,
+    tidy,
+)
+from adapters.model import Lineage
+from adapters.moments import read_instant
+from adapters.papers import read_paper
+from adapters.phones import read_phone
+from adapters.profile import Mapping_, Profile, ProfileFile
+from schemas import registry
+from schemas.errors import UnknownType
+
+Cells = Sequence[str]
+Fill = Callable[[Cells, Notes], Any]
+
+READERS: dict[str, tuple[Callable[[Setting], Read], str]] = {
+    "text": (read_text, ""),
+    "integer": (read_integer, ""),
+    "code": (read_code, "lianfang.v1.CodedValue"),
+    "account": (read_account, "lianfang.v1.AccountRef"),
+    "bank": (read_bank, "lianfang.v1.BankRef"),
+    "id": (read_id, "lianfang.v1.PersonRef"),
+    "phone": (read_phone, "lianfang.v1.PhoneRef"),
+    "money": (read_money, "lianfang.v1.Money"),
+    "instant": (read_instant, "lianfang.v1.Instant"),
+    "paper": (read_paper, "lianfang.v1.Attachment"),
+}
+"""Kinds of text: the builder of the reader, and the type it makes where that is a message."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Fills one field. `parents` are the keys on the way to it."""
+
+    fill: Fill
+    parents: tuple[str, ...]
+    name: str
+    path: str
+    column: str
+    """The header or path of the cell, for lineage and causes; empty for what the profile supplies."""
+    places: tuple[int, ...]
+    verb: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of one kind of record in one file."""
+
+    message: type[Message]
+    steps: tuple[Step, ...]
+    lists: dict[str, tuple[str, ...]]
+    """Repeated fields whose elements are filled one by one: name → its keys, in order."""
+
+    def values(self, cells: Cells, notes: Notes) -> dict[str, Any]:
+        """Return what the message is built from. RowRefused, naming the column, when a field cannot be read."""
+        values: dict[str, Any] = {}
+        step = None
+        try:
+            for step in self.steps:  # noqa: B007 - named in the refusal below
+                found = step.fill(cells, notes)
+                if found is None:
+                    continue
+                place = values
+                for parent in step.parents:
+                    inner = place.get(parent)
+                    if inner is None:
+                        inner = place[parent] = {}
+                    place = inner
+                if step.name in place and isinstance(found, dict):
+                    place[step.name].update(found)
+                else:
+                    place[step.name] = found
+        except RowRefused as error:
+            assert step is not None, "only a step refuses"
+            where = step.column or step.path
+            raise RowRefused(f"column {where} {error.cause}", cure=error.cure, code=error.code) from error
+        for name, keys in self.lists.items():
+            elements = [values.pop(key) for key in keys if key in values]
+            if elements:
+                values[name] = elements
+        return values
+
+    def lineage(self, cells: Cells, record: int, line: int) -> tuple[Lineage, ...]:
+        """Return where each field came from."""
+        found = []
+        for step in self.steps:
+            if step.fill(cells, []) is None:
+                continue
+            if not step.places:
+                found.append(Lineage(step.path, record, line, "", "", step.verb))
+            for place in step.places:
+                if cells[place].strip():
+                    kind = step.verb.rsplit(" ", 1)[-1]
+                    found.append(
+                        Lineage(step.path, record, line, step.column, cells[place], done_to(cells[place], kind))
+                    )
+        return tuple(found)
+
+
+def compile_plan(
+    profile: Profile,
+    message_name: str,
+    fields: Mapping[str, Mapping_],
+    columns: Mapping[str, int],
+    headers: Sequence[str],
+) -> Plan:
+    """Build the steps for a file whose columns stand as given. ProfileRefused when a field or verb cannot be."""
+    try:
+        message = registry.body_type(message_name)
+    except UnknownType as error:
+        raise ProfileRefused(f"{message_name} is no message of the shared language", cure="see schemas/v1") from error
+    steps = []
+    lists: dict[str, list[str]] = {}
+    for path, verbs in fields.items():
+        leaf = field_at(message.DESCRIPTOR, path, profile)
+        step = _step(profile.file, path, verbs, leaf, columns, headers)
+        if step is None:
+            continue
+        steps.append(step)
+        first = (*step.parents, step.name)[0]
+        if "[" in first:
+            keys = lists.setdefault(first.partition("[")[0], [])
+            if first not in keys:
+                keys.append(first)
+    return Plan(message, tuple(steps), {name: tuple(keys) for name, keys in lists.items()})
+
+
+def field_at(descriptor: Descriptor, path: str, profile: Profile) -> FieldDescriptor:
+    """Return the field that a path names; an index in brackets stands only at the top. ProfileRefused when none."""
+    inner: Descriptor | None = descriptor
+    found: FieldDescriptor | None = None
+    for piece in path.split("."):
+        found = inner.fields_by_name.get(piece.partition("[")[0]) if inner is not None else None
+        if found is None:
+            raise ProfileRefused(
+                f"{profile.name}: {path} is no field of {descriptor.name}",
+                cure=f"it has {', '.join(field.name for field in (inner or descriptor).fields)}",
+                code="LF-MAP-PROFILE-FIELD",
+            )
+        inner = found.message_type
+    assert found is not None, "a path has at least one piece"
+    return found
+
+
+def _step(
+    file: ProfileFile,
+    path: str,
+    verbs: Mapping_,
+    leaf: FieldDescriptor,
+    columns: Mapping[str, int],
+    headers: Sequence[str],
+) -> Step | None:
+    *parents, name = path.split(".")
+    sources = [verbs.source] if isinstance(verbs.source, str) else list(verbs.source)
+    places = tuple(columns[source] for source in sources if source in columns)
+    setting = Setting(path, verbs, file)
+    if verbs.const:
+        value = _constant(verbs.const, leaf)
+        fill: Fill = lambda _cells, _notes: value  # noqa: E731 - a step of its own
+        step = Step(_when(fill, verbs, columns), tuple(parents), name, path, "", (), "const")
+        return step
+    if not places and not verbs.check.required:
+        return None
+    if not places:
+        raise ProfileRefused(f"{path} is required, and its column is not", cure="name the column in [source.header]")
+    kind = verbs.parse.kind
+    if kind not in READERS:
+        raise ProfileRefused(f"{path}: {kind} is no kind", cure=f"it is one of {', '.join(READERS)}")
+    read = READERS[kind][0](replace(setting, path=path))
+    if leaf.enum_type is not None:
+        read = _to_number(read, leaf)
+    read = _checked(read, verbs)
+    nulls = frozenset(file.source.null)
+    fill = _filled(read, places, verbs, nulls)
+    fill = _with_currency(fill, setting, columns, leaf)
+    fill = _when(fill, verbs, columns)
+    column = " + ".join(headers[place] for place in places)
+    return Step(fill, tuple(parents), name, path, column, places, f"parse {kind}")
+
+
+def _constant(text: str, leaf: FieldDescriptor) -> Any:
+    if leaf.enum_type is not None:
+        return leaf.enum_type.values_by_name[text].number
+    return text
+
+
+def _to_number(read: Read, leaf: FieldDescriptor) -> Read:
+    assert leaf.enum_type is not None, "asked before"
+    numbers = {name: value.number for name, value in leaf.enum_type.values_by_name.items()}
+
+    def read_enum(text: str, notes: Notes) -> int | None:
+        name = read(text, notes)
+        return None if name is None else numbers[name]
+
+    return read_enum
+
+
+def _checked(read: Read, verbs: Mapping_) -> Read:
+    import re
+
+    if not verbs.check.pattern:
+        return read
+    matches = re.compile(verbs.check.pattern).fullmatch
+
+    def read_checked(text: str, notes: Notes) -> Any:
+        if matches(text) is None:
+            raise refuse(("LF-ROW-PATTERN", "has not the form it must have", "correct it at the source"))
+        return read(text, notes)
+
+    return read_checked
+
+
+_MISSING = ("LF-ROW-MISSING", "is empty, and it must not be", "fill it in at the source")
+
+
+def _filled(read: Read, places: tuple[int, ...], verbs: Mapping_, nulls: frozenset[str]) -> Fill:
+    required = verbs.check.required
+    if len(places) > 1:
+        return _joined(read, places, verbs, nulls)
+    if verbs.split is not None:
+        return _cut(read, places[0], verbs, nulls)
+    place = places[0]
+
+    def fill(cells: Cells, notes: Notes) -> Any:
+        text = cells[place]
+        if text not in nulls:
+            text = tidy(text)
+            if text not in nulls:
+                return read(text, notes)
+        if required:
+            raise refuse(_MISSING)
+        return None
+
+    return fill
+
+
+def _joined(read: Read, places: tuple[int, ...], verbs: Mapping_, nulls: frozenset[str]) -> Fill:
+    def fill(cells: Cells, notes: Notes) -> Any:
+        texts = [text for place in places if (text := tidy(cells[place])) not in nulls]
+        if texts:
+            return read(verbs.join.join(texts), notes)
+        if verbs.check.required:
+            raise refuse(_MISSING)
+        return None
+
+    return fill
+
+
+def _cut(read: Read, place: int, verbs: Mapping_, nulls: frozenset[str]) -> Fill:
+    assert verbs.split is not None, "asked before"
+    marks, part = verbs.split.at, verbs.split.part
+
+    def fill(cells: Cells, notes: Notes) -> Any:
+        text = tidy(cells[place])
+        pieces = []
+        if text not in nulls:
+            for mark in marks[1:]:
+                text = text.replace(mark, marks[0])
+            pieces = [piece.strip() for piece in text.split(marks[0])]
+        if part is not None:
+            pieces = pieces[part : part + 1]
+        found = [read(piece, notes) for piece in pieces if piece not in nulls]
+        if not found and verbs.check.required:
+            raise refuse(_MISSING)
+        if not found:
+            return None
+        return found if part is None else found[0]
+
+    return fill
+
+
+def _with_currency(fill: Fill, setting: Setting, columns: Mapping[str, int], leaf: FieldDescriptor) -> Fill:
+    column = setting.verbs.parse.currency_from
+    if column not in columns:
+        return fill
+    place = columns[column]
+    nulls = frozenset(setting.profile.source.null)
+    del leaf
+
+    def fill_money(cells: Cells, notes: Notes) -> Any:
+        money = fill(cells, notes)
+        text = tidy(cells[place])
+        if money is not None and text not in nulls:
+            return {"minor_units": money["minor_units"], "currency": read_currency(setting, text)}
+        return money
+
+    return fill_money
+
+
+def _when(fill: Fill, verbs: Mapping_, columns: Mapping[str, int]) -> Fill:
+    if verbs.when is None:
+        return fill
+    if verbs.when.source not in columns:
+        return lambda _cells, _notes: None
+    return partial(_fill_when, fill, columns[verbs.when.source], frozenset(verbs.when.among))
+
+
+def _fill_when(fill: Fill, place: int, among: frozenset[str], cells: Cells, notes: Notes) -> Any:
+    return fill(cells, notes) if tidy(cells[place]) in among else None

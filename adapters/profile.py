@@ -1,0 +1,277 @@
+"""The profile of a dialect: one TOML file in adapters/profiles, read strictly.
+
+- [profile] names it, [source] says how the dialect is written, [target] what it becomes, [field."path"] how.
+- The verbs of a field are a closed set: from, const, join, split, parse, scale, map, when, check.
+- Code tables stand in [table.name]; an unknown key anywhere is an error that names the nearest known one.
+- A file `x.records.toml` holds what several profiles share; `include` in [profile] draws it in.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from adapters.errors import ProfileRefused
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=64)]
+Unknown = Literal["hold", "warn"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class About(_Strict):
+    """[profile]."""
+
+    name: Name
+    version: Annotated[str, StringConstraints(min_length=1, max_length=32)]
+    title: Annotated[str, StringConstraints(min_length=1, max_length=120)]
+    include: str = ""
+
+
+class Header(_Strict):
+    """[source.header]: how the header line of a table is found."""
+
+    required: list[str] = Field(min_length=1)
+    """Columns without which a line is not the header."""
+    lines_before_max: int = Field(default=40, ge=0, le=1000)
+    """Most lines of preamble before it."""
+
+
+class Source(_Strict):
+    """[source]: how the dialect is written."""
+
+    format: Literal["csv", "xml", "passport"]
+    encodings: list[Literal["utf-8-sig", "gb18030"]] = ["utf-8-sig", "gb18030"]
+    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
+    null: list[str] = [""]
+    """Words that mean "nothing"."""
+    zone: str = ""
+    """IANA name of the zone of times that carry none."""
+    currency: str = ""
+    """ISO 4217 code of amounts that carry none."""
+    currencies: dict[str, str] = {}
+    """Other names of currencies, such as RMB."""
+    region: str = ""
+    """ISO 3166 code of the country of telephone numbers that carry none."""
+    header: Header | None = None
+    columns: dict[str, list[str]] = {}
+    """Our name of a column: the headers it has in files."""
+    ignore: list[str] = []
+    """Headers that are known and carry nothing for the message."""
+    footer: list[str] = []
+    """First cells that begin the summary after the last record."""
+    record_lines_max: int = Field(default=16, ge=1, le=1024)
+    """Most lines of one record (a quoted cell may hold line breaks)."""
+    group_by: str = ""
+    """Column whose value gathers lines into one message."""
+    group_as: str = ""
+    """Repeated field into which the lines of a group go."""
+    group_max: int = Field(default=1024, ge=1, le=1024)
+    """Most lines of one message."""
+    root: str = ""
+    """Root element of what we read."""
+    reads: list[str] = []
+    """Codes of the records that we read."""
+
+
+class Target(_Strict):
+    """[target]: what a record becomes."""
+
+    message: str
+    version: Literal[1] = 1
+
+
+class Parse(_Strict):
+    """The verb parse: what a text is, with what must be known to read it."""
+
+    kind: str = Field(alias="as")
+    formats: list[str] = []
+    """For instants, tried in order; the first is the one written."""
+    scheme: str = ""
+    """Code list, for codes."""
+    type_from: str = ""
+    """Column with the kind of an identity document."""
+    currency_from: str = ""
+    """Column with the currency of an amount."""
+    prefixes: dict[str, str] = {}
+    """First characters of a paper's file name: what the paper is."""
+
+
+class Split(_Strict):
+    """The verb split: cut a text at a mark; with part, keep that part alone."""
+
+    at: str
+    part: int | None = None
+
+
+class Map(_Strict):
+    """The verb map: look a text up in a code table."""
+
+    table: str
+    unknown: Unknown = "hold"
+
+
+class When(_Strict):
+    """The verb when: the field is read only where another column has one of these texts."""
+
+    source: str = Field(alias="from")
+    among: list[str] = Field(alias="is", min_length=1)
+
+
+class Check(_Strict):
+    """The verb check: what must hold of the text before it is parsed."""
+
+    required: bool = False
+    pattern: str = ""
+
+
+class Mapping_(_Strict):  # noqa: N801 - Mapping is the abstract type
+    """[field."path"]: how one field of the message is filled."""
+
+    source: str | list[str] = Field(alias="from", default="")
+    const: str = ""
+    join: str = " "
+    split: Split | None = None
+    parse: Parse = Parse.model_validate({"as": "text"})
+    scale: int = Field(default=2, ge=0, le=4)
+    """Decimal places of the minor unit of an amount."""
+    map: Map | None = None
+    when: When | None = None
+    check: Check = Check()
+
+
+class Record(_Strict):
+    """[[record]]: one kind of record of a dialect that has several, both ways."""
+
+    code: str
+    message: str
+    use: list[str] = []
+    """Groups of fields that it shares with others."""
+    const: dict[str, str] = {}
+    field: dict[str, Mapping_] = {}
+    layout: list[str]
+    """Elements in the order in which they are written."""
+
+
+class Writing(_Strict):
+    """[writing]: how messages leave."""
+
+    root: str
+    writes: list[str]
+    head: dict[str, str]
+    """Elements of the head: a text in which {code}, {serial}, {peer} and {agency} are filled in."""
+    separate: str = ""
+
+
+class ProfileFile(_Strict):
+    """A whole profile."""
+
+    profile: About
+    source: Source
+    target: Target | None = None
+    writing: Writing | None = None
+    code_prefix: str = ""
+    field: dict[str, Mapping_] = {}
+    group: dict[str, dict[str, Mapping_]] = {}
+    record: list[Record] = []
+    table: dict[str, dict[str, str]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """A checked profile. Two are the same only when they are the same object, so plans can be kept for each."""
+
+    file: ProfileFile
+
+    @property
+    def name(self) -> str:
+        """Its name, as in file names and provenance."""
+        return self.file.profile.name
+
+    @property
+    def version(self) -> str:
+        """Its version, as in provenance."""
+        return self.file.profile.version
+
+    @property
+    def title(self) -> str:
+        """What it reads, for people."""
+        return self.file.profile.title
+
+    @property
+    def message(self) -> str:
+        """Short names of what it makes, for people."""
+        if self.file.target is not None:
+            return self.file.target.message
+        return ", ".join(dict.fromkeys(record.message for record in self.file.record))
+
+
+@cache
+def profiles() -> dict[str, Profile]:
+    """Return the profiles that come with the product, by name. ProfileRefused when one is wrong."""
+    folder = resources.files("adapters") / "profiles"
+    texts = {item.name: item.read_text("utf-8") for item in folder.iterdir() if item.name.endswith(".toml")}
+    found = [load(text, texts, name) for name, text in sorted(texts.items()) if not name.endswith(".records.toml")]
+    return {profile.name: profile for profile in found}
+
+
+def load(text: str, beside: Mapping[str, str] | None = None, where: str = "profile") -> Profile:
+    """Read one profile; `beside` holds the files it may include. ProfileRefused, with a nearest known key."""
+    try:
+        data = tomllib.loads(text)
+        include = str(data.get("profile", {}).get("include", ""))
+        if include:
+            data = _merged(data, tomllib.loads(dict(beside or {})[include]))
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileRefused(f"{where} is not TOML: {error}", cure="correct the file at that line") from error
+    except KeyError as error:
+        raise ProfileRefused(f"{where} includes a file that is not beside it", cure="put it there") from error
+    _spread(data)
+    try:
+        file = ProfileFile.model_validate(data)
+    except ValidationError as error:
+        raise _refusal(where, error) from error
+    return Profile(file)
+
+
+def _merged(data: dict[str, Any], included: dict[str, Any]) -> dict[str, Any]:
+    return {**included, **data, "table": {**included.get("table", {}), **data.get("table", {})}}
+
+
+def _spread(data: dict[str, Any]) -> None:
+    """Write short forms out: parse = "text" is parse = {as = "text"}, map = "x" is map = {table = "x"}."""
+    groups = [data.get("field"), *dict(data.get("group", {})).values()]
+    groups += [record.get("field") for record in data.get("record", []) if isinstance(record, dict)]
+    for fields in groups:
+        for verbs in dict(fields or {}).values():
+            for verb, key in (("parse", "as"), ("map", "table"), ("split", "at")):
+                if isinstance(verbs, dict) and isinstance(verbs.get(verb), str):
+                    verbs[verb] = {key: verbs[verb]}
+
+
+def _refusal(where: str, error: ValidationError) -> ProfileRefused:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    cause = f"{where}: {place}: {first['msg']}"
+    cure = "correct the profile"
+    if first["type"] == "extra_forbidden":
+        wrong = str(first["loc"][-1])
+        near = difflib.get_close_matches(wrong, _KEYS, n=1)
+        cause = f"{where}: {place} is not a key of a profile"
+        cure = f"did you mean {near[0]}?" if near else "leave it out"
+    return ProfileRefused(cause, cure=cure, code="LF-MAP-PROFILE-KEY")
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+_MODELS = (About, Header, Source, Target, Parse, Split, Map, When, Check, Mapping_, Record, Writing, ProfileFile)
+_KEYS = sorted({key for model in _MODELS for key in _keys(model)})

@@ -1,0 +1,30 @@
+"""A shared message becomes a local record, for the agency's own system.
+
+Every field of the message that the dialect cannot carry is named in `loss`: nothing is dropped in silence.
+"""
+
+from collections.abc import Callable, Mapping
+
+from google.protobuf.message import Message
+
+from adapters.errors import FileRefused
+from adapters.model import Rendered
+from adapters.profile import Profile
+
+Writer = Callable[[Profile, Message, Mapping[str, str]], Rendered]
+_WRITERS: dict[str, Writer] = {}
+
+
+def render(profile: Profile, message: Message, context: Mapping[str, str]) -> Rendered:
+    """Write one message in a dialect. `context` has message_id (hex), sender and agency.
+
+    FileRefused when the dialect has no record for this message.
+    """
+    writer = _WRITERS.get(profile.file.source.format)
+    if writer is None or profile.file.writing is None:
+        raise FileRefused(
+            f"the dialect {profile.name} is only read, never written",
+            cure="name a profile that writes for this agency's local system",
+            code="LF-RENDER-READ-ONLY",
+        )
+    return writer(profile, message, context)

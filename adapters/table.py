@@ -1,0 +1,210 @@
+"""Tables as text (CSV and its kin): bytes → header and records, in memory that does not grow with the file.
+
+- A record is one row of the table below the header, blank rows and the summary at the end excepted.
+- The header is the first row that has all required columns; what stands before it is preamble.
+- A quote that is opened and never closed costs one record, not the rest of the file.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from adapters.decode import body_of, encoding_of
+from adapters.errors import FileRefused, RowRefused
+from adapters.kinds import identifier, tidy
+from adapters.profile import Source
+
+COLUMNS_MAX = 256
+CELL_CHARACTERS_MAX = 32_768
+RECORD_BYTES_MAX = 262_144
+
+Cells = list[str]
+
+
+class Row(NamedTuple):
+    """One record: where it begins, its bytes, and its cells or the reason why it has none."""
+
+    line: int
+    raw: bytes
+    cells: Cells
+    refused: RowRefused | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose header has been found."""
+
+    headers: tuple[str, ...]
+    """The header cells as the file has them, tidied."""
+    columns: dict[str, int]
+    """Our name of a column → its place."""
+    rows: Iterator[Row]
+
+
+class _TooLong(Exception):
+    """A record has more lines than any has."""
+
+
+class _Lines:
+    """Feeds csv.reader one line at a time and remembers the bytes of the record being read."""
+
+    def __init__(self, data: bytes, encoding: str, lines_max: int) -> None:
+        self._source = io.BytesIO(data)
+        self._encoding = encoding
+        self._lines_max = lines_max
+        self._back: list[bytes] = []
+        self.pending: list[bytes] = []
+        self.line = 0
+        """Lines given out so far."""
+
+    def __iter__(self) -> Iterator[str]:
+        pending, encoding, lines_max = self.pending, self._encoding, self._lines_max
+        while True:
+            line = self._back.pop() if self._back else self._source.readline()
+            if not line:
+                return
+            pending.append(line)
+            self.line += 1
+            if len(pending) > lines_max:
+                raise _TooLong
+            yield line.decode(encoding)
+
+    def taken(self) -> bytes:
+        """Return the bytes of the record just read."""
+        pending = self.pending
+        raw = pending[0] if len(pending) == 1 else b"".join(pending)
+        pending.clear()
+        return raw
+
+    def first_only(self) -> bytes:
+        """Return the first line of a record that cannot be read; the others will be read again."""
+        first, *others = self.pending
+        self._back.extend(reversed(others))
+        self.line -= len(others)
+        self.pending.clear()
+        return first
+
+
+def read_table(data: bytes, source: Source) -> Table:
+    """Find the header. FileRefused when the file has another encoding or no such header."""
+    encoding = encoding_of(data, list(source.encodings))
+    rows = _records(_Lines(body_of(data), encoding, source.record_lines_max), source)
+    headers, columns = _find_header(rows, source)
+    return Table(headers, columns, _below(rows, len(headers), source))
+
+
+def header_score(data: bytes, source: Source) -> int:
+    """Return how many known columns a file's header has; 0 when it has no header of this dialect."""
+    try:
+        return len(read_table(data, source).columns)
+    except FileRefused:
+        return 0
+
+
+def _records(lines: _Lines, source: Source) -> Iterator[Row]:
+    csv.field_size_limit(CELL_CHARACTERS_MAX)
+    while True:
+        reader = csv.reader(lines, delimiter=source.delimiter, strict=True)
+        try:
+            for cells in reader:
+                count = len(lines.pending)
+                raw = lines.taken()
+                yield Row(lines.line - count + 1, raw, cells)
+            if not lines.pending:
+                return
+        except (csv.Error, _TooLong):
+            pass
+        raw = lines.first_only()
+        yield Row(lines.line, raw, [], _UNREADABLE)
+
+
+_UNREADABLE = RowRefused(
+    "the row cannot be cut into cells: a quotation mark is not closed, or stands where none may, or a cell is too long",
+    cure="correct the quotation marks of that line, or export it again",
+    code="LF-ROW-QUOTE",
+)
+
+
+def _find_header(rows: Iterator[Row], source: Source) -> tuple[tuple[str, ...], dict[str, int]]:
+    assert source.header is not None, "checked with the profile"
+    names = {spelling: column for column, spellings in source.columns.items() for spelling in spellings}
+    best: set[str] = set()
+    for number, row in enumerate(rows):
+        if number > source.header.lines_before_max:
+            break
+        headers = tuple(identifier(tidy(cell)) for cell in row.cells)
+        found = {names[header] for header in headers if header in names}
+        if found.issuperset(source.header.required):
+            return headers, _columns(headers, names)
+        best = max(best, found, key=len)
+    missing = [source.columns[column][0] for column in source.header.required if column not in best]
+    raise FileRefused(
+        f"no header line of this dialect in the first {source.header.lines_before_max} lines; "
+        f"missing: {', '.join(missing)}",
+        cure="check that this is the right export, or name another profile",
+        code="LF-FILE-NO-HEADER",
+    )
+
+
+def _columns(headers: tuple[str, ...], names: dict[str, str]) -> dict[str, int]:
+    if len(headers) > COLUMNS_MAX:
+        raise FileRefused(
+            f"the header has {len(headers)} columns, more than {COLUMNS_MAX}",
+            cure="check the export",
+            code="LF-FILE-COLUMNS",
+        )
+    columns: dict[str, int] = {}
+    for place, header in enumerate(headers):
+        if header not in names:
+            continue
+        if names[header] in columns:
+            raise FileRefused(
+                f"the header names {names[header]} twice, as {headers[columns[names[header]]]} and {header}",
+                cure="remove one of the columns",
+                code="LF-FILE-AMBIGUOUS-HEADER",
+            )
+        columns[names[header]] = place
+    return columns
+
+
+def _below(rows: Iterator[Row], width: int, source: Source) -> Iterator[Row]:
+    footer = tuple(source.footer)
+    for row in rows:
+        cells = row.cells
+        if len(cells) != width:
+            if row.refused is None and not any(map(str.strip, cells)):
+                continue
+            if row.refused is None and footer and tidy(cells[0]).startswith(footer):
+                return
+            yield _fitted(row, width)
+            continue
+        if not cells[0].strip() and not any(map(str.strip, cells)):
+            continue
+        if footer and tidy(cells[0]).startswith(footer):
+            return
+        yield row if len(row.raw) <= RECORD_BYTES_MAX else Row(row.line, row.raw, [], _TOO_LARGE)
+
+
+_TOO_LARGE = RowRefused(
+    f"the row has more than {RECORD_BYTES_MAX} bytes", cure="check the export at that line", code="LF-ROW-SIZE"
+)
+
+
+def _fitted(row: Row, width: int) -> Row:
+    """Drop blank cells beyond the header (a comma at the end of a line); refuse a row that is otherwise of another width."""
+    if row.refused is not None:
+        return row
+    if len(row.cells) > width and not any(map(str.strip, row.cells[width:])):
+        return Row(row.line, row.raw, row.cells[:width])
+    return Row(
+        row.line,
+        row.raw,
+        [],
+        RowRefused(
+            f"the row has {len(row.cells)} cells, the header {width}",
+            cure="a delimiter is missing or stands in a text without quotation marks; correct that line",
+            code="LF-ROW-WIDTH",
+        ),
+    )
