@@ -9,7 +9,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from adapters.errors import FileRefused, RowRefused
+from adapters.errors import RowRefused
 from adapters.kinds import tidy
 from adapters.model import Converted, HeldBack, RowWarning
 from adapters.plan import Plan, compile_plan

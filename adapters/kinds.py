@@ -259,10 +259,10 @@ def write_account(value: Any) -> str:
     return f"{value.number}_{value.sub_account}" if value.sub_account else str(value.number)
 
 
-def read_bank(setting: Setting) -> Read:
+def read_bank(_: Setting) -> Read:
     """A BankRef: twelve digits are a CNAPS number, anything else is local."""
 
-    def read(text: str, _: Notes) -> dict[str, Any]:
+    def read(text: str, _notes: Notes) -> dict[str, Any]:
         code = identifier(text)
         if _SCIENTIFIC.fullmatch(code):
             raise refuse(LOSSY)
@@ -297,10 +297,10 @@ def read_id(setting: Setting) -> Read:
     return read
 
 
-def read_integer(setting: Setting) -> Read:
+def read_integer(_: Setting) -> Read:
     """A whole number that is not negative."""
 
-    def read(text: str, _: Notes) -> int:
+    def read(text: str, _notes: Notes) -> int:
         digits = identifier(text).replace(",", "")
         if not (digits.isascii() and digits.isdecimal()) or len(digits) > 9:  # noqa: PLR2004 - fits uint32
             raise refuse(("LF-ROW-INTEGER", "does not hold a whole number", "correct it at the source"))

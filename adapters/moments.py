@@ -4,7 +4,7 @@ A format is written with yyyy, MM, dd, HH, mm, ss and SSS (each exactly that man
 anything else stands for itself. `epoch_s` and `epoch_ms` are counts since 1970 in UTC, and carry their zone.
 """
 
-import datetime
+import datetime as dt
 import re
 from collections.abc import Callable
 from functools import cache, lru_cache
@@ -40,7 +40,7 @@ _PRECISION = {
     "second": common_pb2.TIME_PRECISION_SECOND,
     "milli": common_pb2.TIME_PRECISION_MILLISECOND,
 }
-_UTC = datetime.UTC
+_UTC = dt.UTC
 
 
 def _bad(formats: list[str]) -> tuple[str, str, str]:
@@ -74,7 +74,7 @@ def _compiled(form: str) -> tuple[re.Pattern[str], tuple[str, ...], int]:
 @lru_cache(maxsize=8192)
 def _midnight_ms(year: int, month: int, day: int, zone: ZoneInfo) -> tuple[int, bool]:
     """Return local midnight in UTC, and whether the whole day has one offset."""
-    midnight = datetime.datetime(year, month, day, tzinfo=zone)
+    midnight = dt.datetime(year, month, day, tzinfo=zone)
     offset = midnight.utcoffset()
     even = all(midnight.replace(hour=hour).utcoffset() == offset for hour in (2, 3, 12, 23)) and (
         midnight.replace(fold=1).utcoffset() == offset
@@ -152,15 +152,13 @@ def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> Callable[[st
             raise refuse(_bad([form])) from error
         at = midnight + hour * 3_600_000 + minute * 60_000 + second * 1000 + milli
         if not even and clock:
-            at = (
-                _uneven_day(datetime.datetime(year, month, day, hour, minute, second, tzinfo=zone), path, notes) + milli
-            )
+            at = _uneven_day(dt.datetime(year, month, day, hour, minute, second, tzinfo=zone), path, notes) + milli
         return {"utc_ms": at, "precision": precision, "zone_source": _PROFILE, "zone": zone_name, "raw": text}
 
     return read
 
 
-def _uneven_day(moment: datetime.datetime, path: str, notes: Notes) -> int:
+def _uneven_day(moment: dt.datetime, path: str, notes: Notes) -> int:
     """Return a moment on a day whose clocks changed; noted when it stands twice or never on the clock."""
     if moment.utcoffset() != moment.replace(fold=1).utcoffset():
         notes.append(
@@ -173,7 +171,7 @@ def write_instant(form: str, zone_name: str, value: Any) -> str:
     """Return an Instant as the local clock shows it."""
     if form in _EPOCH:
         return str(value.utc_ms // _EPOCH[form])
-    moment = datetime.datetime.fromtimestamp(value.utc_ms // 1000, tz=_UTC).astimezone(zone_of(zone_name or "UTC"))
+    moment = dt.datetime.fromtimestamp(value.utc_ms // 1000, tz=_UTC).astimezone(zone_of(zone_name or "UTC"))
     parts = {
         "yyyy": f"{moment.year:04}",
         "MM": f"{moment.month:02}",

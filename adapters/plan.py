@@ -4,6 +4,7 @@ A record's cells are a list of texts, whatever the format; `columns` says which 
 dicts, which protobuf takes whole.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -82,7 +83,7 @@ class Plan:
         values: dict[str, Any] = {}
         step = None
         try:
-            for step in self.steps:  # noqa: B007 - named in the refusal below
+            for step in self.steps:
                 found = step.fill(cells, notes)
                 if found is None:
                     continue
@@ -132,13 +133,13 @@ def compile_plan(
 ) -> Plan:
     """Build the steps for a file whose columns stand as given. ProfileRefused when a field or verb cannot be."""
     try:
-        message = registry.body_type(message_name)
+        message, descriptor = registry.body_type(message_name), registry.descriptor_of(message_name)
     except UnknownType as error:
         raise ProfileRefused(f"{message_name} is no message of the shared language", cure="see schemas/v1") from error
     steps = []
     lists: dict[str, list[str]] = {}
     for path, verbs in fields.items():
-        leaf = field_at(message.DESCRIPTOR, path, profile)
+        leaf = field_at(descriptor, path, profile)
         step = _step(profile.file, path, verbs, leaf, columns, headers)
         if step is None:
             continue
@@ -183,8 +184,7 @@ def _step(
     if verbs.const:
         value = _constant(verbs.const, leaf)
         fill: Fill = lambda _cells, _notes: value  # noqa: E731 - a step of its own
-        step = Step(_when(fill, verbs, columns), tuple(parents), name, path, "", (), "const")
-        return step
+        return Step(_when(fill, verbs, columns), tuple(parents), name, path, "", (), "const")
     if not places and not verbs.check.required:
         return None
     if not places:
@@ -222,8 +222,6 @@ def _to_number(read: Read, leaf: FieldDescriptor) -> Read:
 
 
 def _checked(read: Read, verbs: Mapping_) -> Read:
-    import re
-
     if not verbs.check.pattern:
         return read
     matches = re.compile(verbs.check.pattern).fullmatch
