@@ -1,0 +1,264 @@
+"""A private PostgreSQL cluster for tests and trials: own directory, own Unix socket, no network, gone when it is stopped.
+
+It runs under an account without rights, ends with the process that started it, and never touches a cluster that is already
+on the machine. When PostgreSQL is missing it is installed from the distribution; neither its service nor its default cluster
+comes into being.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy.engine import URL
+
+HOME_VARIABLE = "LIANFANG_POSTGRES_HOME"
+_HOMES = Path("/usr/lib/postgresql")
+_POLICY = Path("/usr/sbin/policy-rc.d")
+_POLICY_TEXT = "#!/bin/sh\n# Put here by lianfang while it installs postgresql, and taken away after.\nexit 101\n"
+_CREATE_CLUSTER = Path("/etc/postgresql-common/createcluster.conf")
+_ACCOUNTS = ("postgres", "nobody")
+_APT_SECONDS_MAX = 600
+_START_SECONDS_MAX = 30
+_STOP_SECONDS_MAX = 20
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "60",
+    "shared_buffers": "16MB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+}
+
+
+class PostgresMissing(Exception):
+    """PostgreSQL is not here, cannot be installed by us, or does not start."""
+
+    code = "LF-POSTGRES-MISSING"
+
+    def __init__(self, cause: str, *, cure: str) -> None:
+        super().__init__(f"{cause}; {cure}")
+        self.cause = cause
+        self.cure = cure
+
+
+def find() -> Path | None:
+    """Return the folder with `initdb` and `postgres` of the newest PostgreSQL here, or None."""
+    named = os.environ.get(HOME_VARIABLE)
+    homes = [Path(named)] if named else sorted(_HOMES.glob("*/bin"), key=lambda path: float(path.parent.name))
+    return next((home for home in reversed(homes) if (home / "initdb").exists() and (home / "postgres").exists()), None)
+
+
+def ensure() -> Path:
+    """Return `find()`, installing the distribution's package when there is none. PostgresMissing when that cannot be."""
+    found = find()
+    if found is not None:
+        return found
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise PostgresMissing(
+            "PostgreSQL is not installed, and installing it needs root and apt-get",
+            cure=f"install postgresql, or name its folder of programs with {HOME_VARIABLE}",
+        )
+    print("lianfang: installing postgresql from the distribution; no service and no cluster is made", file=sys.stderr)
+    with _service_stays_off():
+        _apt("update", "-qq")
+        _apt("install", "-y", "-qq", "--no-install-recommends", "postgresql-common")
+        with _no_default_cluster():
+            _apt("install", "-y", "-qq", "--no-install-recommends", "postgresql")
+    found = find()
+    if found is None:
+        raise PostgresMissing(
+            f"apt installed postgresql, but {_HOMES} has no initdb", cure=f"say where it is with {HOME_VARIABLE}"
+        )
+    return found
+
+
+def _apt(*arguments: str) -> None:
+    command = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_APT_SECONDS_MAX)
+    except subprocess.TimeoutExpired as error:
+        raise PostgresMissing(
+            f"apt-get {arguments[0]} did not end within {_APT_SECONDS_MAX} s", cure="look who holds apt's lock"
+        ) from error
+    if done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
+        raise PostgresMissing(
+            f"apt-get {arguments[0]} failed: {words[-1]}", cure="install postgresql by hand and mend what it says"
+        )
+
+
+@contextmanager
+def _service_stays_off() -> Iterator[None]:
+    """Keep packages from starting services meanwhile. A policy-rc.d that somebody else put there is left alone."""
+    if _POLICY.exists():
+        yield
+        return
+    _POLICY.write_text(_POLICY_TEXT)
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink(missing_ok=True)
+
+
+@contextmanager
+def _no_default_cluster() -> Iterator[None]:
+    """Keep the package from making its default cluster meanwhile (postgresql-common, createcluster.conf)."""
+    before = _CREATE_CLUSTER.read_text() if _CREATE_CLUSTER.exists() else None
+    _CREATE_CLUSTER.parent.mkdir(exist_ok=True)
+    _CREATE_CLUSTER.write_text(f"{before or ''}\ncreate_main_cluster = false\n")
+    try:
+        yield
+    finally:
+        if before is None:
+            _CREATE_CLUSTER.unlink(missing_ok=True)
+        else:
+            _CREATE_CLUSTER.write_text(before)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who runs the cluster."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def _account() -> Account:
+    """Return ourselves, or, for root, an account without rights: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        found = pwd.getpwuid(os.geteuid())
+        return Account(found.pw_name, found.pw_uid, found.pw_gid)
+    for name in _ACCOUNTS:
+        with contextlib.suppress(KeyError):
+            found = pwd.getpwnam(name)
+            return Account(found.pw_name, found.pw_uid, found.pw_gid)
+    raise PostgresMissing("there is no account without rights to run PostgreSQL", cure="add the account postgres")
+
+
+class Cluster:
+    """A running cluster; a context manager that stops it and removes its directory."""
+
+    def __init__(self) -> None:
+        """Start it. PostgresMissing when it cannot be installed or does not start."""
+        self._home = ensure()
+        self._account = _account()
+        # Not under the project: its account could not reach it there, and a socket's path has at most 107 bytes.
+        self.directory = Path(tempfile.mkdtemp(prefix="lf-pg-", dir="/tmp"))  # noqa: S108 - mkdtemp makes it ours alone
+        self._databases = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            os.chown(self.directory, self._account.uid, self._account.gid)
+            self._initialise()
+            self._process = self._start()
+            self._wait_ready(self._process)
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the cluster."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the cluster and remove its directory."""
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server."""
+        return self._process.pid if self._process is not None else 0
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        become: Sequence[str] = ()
+        if os.geteuid() == 0:
+            become = (f"--reuid={self._account.uid}", f"--regid={self._account.gid}", "--clear-groups")
+        # The server gets SIGINT, a fast shutdown, when whoever started it is gone.
+        return ["setpriv", *become, "--pdeathsig=INT", str(self._home / program), *arguments]
+
+    def _initialise(self) -> None:
+        arguments = (
+            "-D",
+            str(self.directory / "data"),
+            "-A",
+            "trust",
+            "-U",
+            "lianfang",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "-N",
+        )
+        done = subprocess.run(
+            self._command("initdb", *arguments), check=False, capture_output=True, text=True, cwd=self.directory
+        )
+        if done.returncode != 0:
+            raise PostgresMissing(f"initdb failed: {done.stderr.strip()[-300:]}", cure="see what it says")
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        settings = {**_SETTINGS, "unix_socket_directories": str(self.directory)}
+        arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        with (self.directory / "server.log").open("wb") as log:
+            return subprocess.Popen(
+                self._command("postgres", "-D", str(self.directory / "data"), *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+            )
+
+    def _wait_ready(self, process: "subprocess.Popen[bytes]") -> None:
+        asking = [str(self._home / "pg_isready"), "-q", "-h", str(self.directory), "-d", "postgres", "-U", "lianfang"]
+        until = time.monotonic() + _START_SECONDS_MAX
+        while subprocess.run(asking, check=False).returncode != 0:
+            if process.poll() is not None or time.monotonic() > until:
+                said = (self.directory / "server.log").read_text(errors="replace").strip()[-500:]
+                raise PostgresMissing(f"PostgreSQL did not start: {said}", cure="see what it says")
+            time.sleep(0.05)
+
+    def url(self, database: str = "postgres") -> str:
+        """Return SQLAlchemy's address of a database, over the Unix socket."""
+        made = URL.create("postgresql+psycopg", "lianfang", database=database, query={"host": str(self.directory)})
+        return made.render_as_string(hide_password=False)
+
+    def new_database(self) -> str:
+        """Create an empty database; return its address."""
+        self._databases += 1
+        name = f"t{self._databases}"
+        self.sql("postgres", f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def sql(self, database: str, statement: str) -> str:
+        """Run one statement as the cluster's owner; return what psql prints."""
+        command = [str(self._home / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.directory)]
+        done = subprocess.run(
+            [*command, "-U", "lianfang", "-d", database, "-c", statement], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    def stop(self) -> None:
+        """Stop the server and remove its directory; safe to call again."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(_STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
