@@ -17,7 +17,7 @@ COMMANDS = {
     "node": ("bus.cli.node:node", "Make, enrol, run and examine this agency's node."),
     "config": ("bus.cli.config:config", "Show the node's settings and where each came from."),
     "map": ("bus.cli.map:map_", "Read files in local formats and turn them into shared messages."),
-    "send": ("bus.cli.send:send", "Send a local file, row by row, to other agencies."),
+    "send": ("bus.cli.send:send", "Send a local FILE, row by row, to other agencies."),
     "inbox": ("bus.cli.lists:inbox", "List what has arrived; opens nothing."),
     "sent": ("bus.cli.lists:sent", "List what was sent, with each recipient's receipt."),
     "held-back": ("bus.cli.lists:held_back", "List rows that could not be sent, with cause and cure."),

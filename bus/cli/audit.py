@@ -196,5 +196,8 @@ def export(desk: Desk, out: Path, timeout: float, *, wait: bool) -> None:
 @click.argument("index", type=click.IntRange(0), metavar="ENTRY")
 @desk
 def leaf(desk: Desk, index: int) -> None:
-    """Print one entry of this node's log; persons, cases and subjects stand in it as keyed values only."""
+    """Print one entry of this node's log.
+
+    Persons, cases and subjects stand in it as keyed values only.
+    """
     desk.answer(desk.ask("audit.leaf", index=index), lambda entry: show.facts(entry.items()))

@@ -5,6 +5,7 @@ is otherwise as short as freeze.
 """
 
 import base64
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,27 @@ def order() -> None:
     """Stop or freeze an account, lift, release, extend, and list orders."""
 
 
+def _typed_or_read(_: click.Context, __: click.Parameter, given: str) -> str:
+    """Read a value from standard input when it is given as `-`: the list of processes shows arguments to everybody."""
+    return sys.stdin.readline().strip() if given == "-" else given
+
+
 def _options(command: Command) -> Command:
     """Add what every kind of order may say."""
     for option in (
         click.option("--to", multiple=True, required=True, callback=names, metavar="AGENCY", help="Who holds it."),
-        click.option("--account", required=True, help="The whole account number."),
+        click.option(
+            "--account",
+            required=True,
+            callback=_typed_or_read,
+            help="The whole number; - reads it from standard input.",
+        ),
         click.option("--application-id", required=True, help="Your number of this application."),
         click.option("--original-application-id", default="", help="The order that this one lifts or extends."),
         click.option("--bank", default="", help="The bank's CNAPS code."),
-        click.option("--holder", default="", help="The holder's name."),
+        click.option(
+            "--holder", default="", callback=_typed_or_read, help="The holder's name; - reads it from standard input."
+        ),
         click.option("--amount", default="", help="Limit to this amount, for example 5000.00."),
         click.option("--currency", default="", help="Of the amount; CNY when left out."),
         click.option("--reason", default="", help="Why; a lift or a release needs it."),
