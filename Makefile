@@ -4,8 +4,8 @@
 # make help      the rest
 #
 # Variables: INPUT=FILE (a bank's CSV for the demo), ARGS="…" (more words for the command or for pytest),
-# PYTHON=… (the Python that makes .venv), LIANFANG_SKIP_BROKER=1 (no RabbitMQ here: its tests are left out, and this is
-# said). The build server sets none of them.
+# PYTHON=… (the Python that makes .venv). Where something cannot be installed, tests fail and say so; LIANFANG_SKIP_BROKER=1
+# and LIANFANG_SKIP_POSTGRES=1 leave its tests out, and the build server sets neither.
 
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
@@ -19,9 +19,6 @@ export RUFF_CACHE_DIR := .lianfang/ruff
 
 GATES := format lint types imports dependencies proto generated
 
-INSTALL_BROKER = if [ -n "$$LIANFANG_SKIP_BROKER" ]; then echo 'lianfang: LIANFANG_SKIP_BROKER is set: RabbitMQ is left out' >&2; \
-	else $(BIN)/python -m deploy.local.install; fi
-
 .PHONY: help setup broker demo demo-serve test tests check ci bench soak clean locks schemas baseline \
 	$(GATES:%=gate-%)
 
@@ -32,14 +29,13 @@ setup: ## make .venv from the lock file (nothing to do when it is current)
 	@PYTHON='$(PYTHON)' deploy/local/bootstrap.sh
 
 broker: setup ## install RabbitMQ from the distribution when it is missing
-	@$(INSTALL_BROKER)
+	@if [ -n "$$LIANFANG_SKIP_BROKER" ]; then echo 'lianfang: LIANFANG_SKIP_BROKER is set: RabbitMQ is left out' >&2; \
+	else $(BIN)/python -m deploy.local.install; fi
 
-demo: setup ## play the story on a private RabbitMQ; leaves nothing running
-	@$(INSTALL_BROKER) || true # it said what is missing; the demo then says that it plays in memory
+demo: setup ## play the story; installs RabbitMQ when it is missing, leaves nothing running
 	@$(BIN)/lianfang demo $(if $(INPUT),--input '$(INPUT)') $(ARGS)
 
-demo-serve: setup ## the same, and leaves the nodes and the broker running (make clean stops them)
-	@$(INSTALL_BROKER) || true
+demo-serve: setup ## the same, and leaves everything running until Ctrl-C
 	@$(BIN)/lianfang demo --serve $(if $(INPUT),--input '$(INPUT)') $(ARGS)
 
 test: check broker ## every gate and every test but the soak
