@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bus.control import short_path
-from bus.errors import BusError
-from bus.keyservice import wire
+from bus.keyservice import errors, wire
 from bus.keyservice.protocol import (
     Inspection,
     KeyServiceUnavailable,
@@ -17,11 +16,6 @@ from bus.keyservice.protocol import (
     SealRequest,
     SubjectValue,
 )
-from bus.sealing.errors import CannotOpen, EnvelopeRefused, GrantRefused, SealingError
-
-_ERRORS: dict[str, type[SealingError]] = {
-    kind.__name__: kind for kind in (CannotOpen, EnvelopeRefused, GrantRefused, SealingError)
-}
 
 
 class KeyClient:
@@ -65,10 +59,7 @@ class KeyClient:
             raise _down("it closed the connection")
         if answer[0] == "ok":
             return answer[1]
-        _, kind, code, cause, cure = answer
-        if kind in _ERRORS:
-            raise _ERRORS[kind](cause, code=code, cure=cure)
-        raise BusError(cause, cure=cure, code=code)
+        raise errors.restore(*answer[1:])
 
     def public_keys(self) -> PublicKeys:
         """Return the agency's public keys."""

@@ -1,4 +1,8 @@
-"""Sealing: grants are issued when none fits, sequence numbers are reserved durably, payloads are signed together."""
+"""Sealing: grants are issued when none fits, sequence numbers are reserved durably, payloads are signed together.
+
+Nothing leaves here that a receiver would refuse: what does not fit is refused to the caller, by name. The caller's bytes
+are read, never changed.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +12,15 @@ from hashlib import sha256
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from bus import limits
 from bus.directory import Directory
-from bus.errors import Retry
+from bus.errors import Retry, Usage
 from bus.keyservice.protocol import SealRequest
 from bus.keyservice.vault import Vault
 from bus.randomness import Randomness
 from bus.sealing import boxes, split
 from bus.sealing.batch import key_id, sign_batch
-from bus.sealing.envelope import LANE_NUMBERS, SUITE, VERSION
+from bus.sealing.envelope import BOXES_MAX, LANE_NUMBERS, SUITE, VERSION, header_in_form
 from bus.sealing.plan import Compartment
 from schemas import field_classes, registry
 from schemas.v1 import envelope_pb2
@@ -23,19 +28,24 @@ from schemas.v1 import envelope_pb2
 _EPOCH_MS = 3_600_000
 _MESSAGES_MAX = 1 << 24
 _RESERVE = 1024
+_SALT_BYTES = 16
 _GRANTS_HELD_MAX = 1024
 
 
 @dataclass
 class _Issued:
-    """A grant of our own, in use."""
+    """A grant of our own, in use. `used` is the last sequence number given out, `reserved` the last one noted on disk."""
 
     grant_id: bytes
     document: bytes
+    not_before_ms: int
     not_after_ms: int
     keys: dict[int, bytes]
     used: int
     reserved: int
+
+    def serves(self, at_ms: int) -> bool:
+        return self.not_before_ms <= at_ms <= self.not_after_ms and self.used < _MESSAGES_MAX
 
 
 class Sealer:
@@ -50,10 +60,17 @@ class Sealer:
         self._issued: dict[bytes, _Issued] = {}
 
     def seal(self, requests: Sequence[SealRequest], directory: Directory) -> list[bytes]:
-        """Seal messages under one signature; return the envelopes in the same order."""
+        """Seal messages under one signature; return the envelopes in the same order.
+
+        Usage when one of them cannot be sealed as asked, Retry when a recipient takes no part or has no prekey now.
+        """
+        if len(requests) > limits.SEAL_BATCH_MAX:
+            raise Usage(
+                f"a batch has at most {limits.SEAL_BATCH_MAX} messages", cure="send fewer", code="LF-SEAL-BATCH"
+            )
         payloads = [self._payload(request, directory) for request in requests]
         places = sign_batch(self._agency, payloads, self._signing.sign)
-        return [
+        envelopes = [
             envelope_pb2.Envelope(
                 payload=payload,
                 signature=place.signature,
@@ -63,35 +80,42 @@ class Sealer:
             ).SerializeToString(deterministic=True)
             for payload, place in zip(payloads, places, strict=True)
         ]
+        if any(len(envelope) > limits.ENVELOPE_BYTES_MAX for envelope in envelopes):
+            raise Usage(
+                f"a sealed message has at most {limits.ENVELOPE_BYTES_MAX} bytes",
+                cure="send smaller attachments",
+                code="LF-SEAL-TOO-LARGE",
+            )
+        return envelopes
 
     def _payload(self, request: SealRequest, directory: Directory) -> bytes:
+        public, plains = _split(request)
+        _check_recipients(request, directory)
         grant: _Issued | None = None
         fresh = False
-        if request.compartments:
+        if plains:
             grant, fresh = self._grant_for(request, directory)
             grant.used += 1
-        salt = self._randomness.bytes(16)
-        header = self._header(request, salt, grant).SerializeToString(deterministic=True)
-        public = split.public_body(request.type_name, request.body)
-        sealed = envelope_pb2.Sealed(header=header, public_body=public)
+        header = self._header(request, grant)
+        if not header_in_form(header):
+            raise Usage(
+                "the header is not one that a receiver takes", cure="see bus/sealing/envelope.py", code="LF-SEAL-FORM"
+            )
+        header_bytes = header.SerializeToString(deterministic=True)
+        sealed = envelope_pb2.Sealed(header=header_bytes, public_body=public)
         if grant is not None:
-            for compartment in request.compartments:
-                plain = split.fragment(request.type_name, compartment.classes, request.body)
-                sealed.boxes.add(
-                    compartment=compartment.number,
-                    ciphertext=boxes.close(
-                        grant.keys[compartment.number], compartment.number, header, public, plain, salt
-                    ),
-                )
+            place = boxes.Place(header_bytes, public, header.salt, grant.used)
+            for number, plain in enumerate(plains, start=1):
+                sealed.boxes.add(compartment=number, ciphertext=boxes.close(grant.keys[number], number, place, plain))
             if fresh or request.inline_grant:
                 sealed.inline_grant = grant.document
         return sealed.SerializeToString(deterministic=True)
 
-    def _header(self, request: SealRequest, salt: bytes, grant: _Issued | None) -> envelope_pb2.Header:
+    def _header(self, request: SealRequest, grant: _Issued | None) -> envelope_pb2.Header:
         return envelope_pb2.Header(
             version=VERSION,
             suite=SUITE,
-            salt=salt,
+            salt=self._randomness.bytes(_SALT_BYTES),
             message_id=request.message_id,
             type=request.type_name,
             type_version=registry.TYPE_VERSION,
@@ -109,14 +133,14 @@ class Sealer:
         )
 
     def _grant_for(self, request: SealRequest, directory: Directory) -> tuple[_Issued, bool]:
-        plan = _plan_digest(request)
+        plan = _plan_digest(request, self._key_id, directory)
         grant = self._issued.get(plan) or self._stored(plan, request.sent_at_ms)
         fresh = False
-        if grant is None or grant.not_after_ms <= request.sent_at_ms or grant.used >= _MESSAGES_MAX:
+        if grant is None or not grant.serves(request.sent_at_ms):
             grant, fresh = self._issue(request, plan, directory), True
         if grant.used >= grant.reserved:
+            self._vault.reserve(grant.grant_id, grant.used + _RESERVE)
             grant.reserved = grant.used + _RESERVE
-            self._vault.reserve(grant.grant_id, grant.reserved)
         if len(self._issued) >= _GRANTS_HELD_MAX:
             self._issued.clear()
         self._issued[plan] = grant
@@ -131,11 +155,12 @@ class Sealer:
         grant = boxes.parse_grant(document)
         keys: dict[int, bytes] = {}
         for item in grant.body.compartments:
-            secret = self._vault.get(f"class/{found[0].hex()}/{item.compartment}")
+            secret = self._vault.class_key(found[0], item.compartment)
             if secret is None:
                 return None
             keys[item.compartment] = secret
-        return _Issued(found[0], document, grant.body.not_after_ms, keys, found[1], found[1])
+        body = grant.body
+        return _Issued(found[0], document, body.not_before_ms, body.not_after_ms, keys, found[1], found[1])
 
     def _issue(self, request: SealRequest, plan: bytes, directory: Directory) -> _Issued:
         keys = {item.number: self._randomness.bytes(boxes.KEY_BYTES) for item in request.compartments}
@@ -153,9 +178,9 @@ class Sealer:
             compartments=[
                 envelope_pb2.GrantCompartment(
                     compartment=item.number,
-                    classes=[field_classes.class_number(name) for name in item.classes],  # type: ignore[misc]  # enum numbers
+                    classes=sorted(field_classes.class_number(name) for name in item.classes),  # type: ignore[misc]  # enum numbers
                     commitment=boxes.commitment(item.number, keys[item.number]),
-                    audience=list(item.audience),
+                    audience=sorted(item.audience),
                 )
                 for item in request.compartments
             ],
@@ -174,10 +199,9 @@ class Sealer:
             signature=self._signing.sign(boxes.grant_signed_bytes(body, wraps)),
         ).SerializeToString(deterministic=True)
         grant_id = boxes.grant_id(body)
-        for number, secret in keys.items():
-            self._vault.put(f"class/{grant_id.hex()}/{number}", secret)
-        self._vault.keep_grant(grant_id, plan, document, request.sent_at_ms + _EPOCH_MS)
-        return _Issued(grant_id, document, request.sent_at_ms + _EPOCH_MS, keys, 0, 0)
+        begins, ends = request.sent_at_ms, request.sent_at_ms + _EPOCH_MS
+        self._vault.keep_grant(grant_id, plan, document, ends, keys)
+        return _Issued(grant_id, document, begins, ends, keys, 0, 0)
 
     def _wrap(
         self,
@@ -199,11 +223,53 @@ class Sealer:
         return prekey.key_id, boxes.wrap(held, recipient, prekey.public_key, body)
 
 
-def _plan_digest(request: SealRequest) -> bytes:
-    """Digest everything that a grant is for; each part has its length before it."""
+def _split(request: SealRequest) -> tuple[bytes, list[bytes]]:
+    """Return the public body and each compartment's fragment. Usage unless they are the whole body, each part once."""
+    _check_compartments(request)
+    public = split.public_body(request.type_name, request.body)
+    plains = [split.fragment(request.type_name, item.classes, request.body) for item in request.compartments]
+    # Fragments hold different fields of one serialisation, so they are the whole of it exactly when the lengths add up.
+    if len(public) + sum(map(len, plains)) != len(request.body):
+        raise Usage(
+            "the message has fields that no compartment covers",
+            cure="give every class of the message a compartment",
+            code="LF-SEAL-UNCOVERED",
+        )
+    return public, plains
+
+
+def _check_compartments(request: SealRequest) -> None:
+    classes = [name for item in request.compartments for name in item.classes]
+    sound = (
+        len(request.compartments) <= BOXES_MAX
+        and [item.number for item in request.compartments] == list(range(1, len(request.compartments) + 1))
+        and len(classes) == len(set(classes))
+        and field_classes.OPEN not in classes
+        and all(item.classes and item.audience for item in request.compartments)
+        and all(set(item.audience) <= set(request.recipients) for item in request.compartments)
+    )
+    if not sound:
+        raise Usage("the compartments do not fit the message", cure="make them with plan.py", code="LF-SEAL-PLAN")
+
+
+def _check_recipients(request: SealRequest, directory: Directory) -> None:
+    for recipient in request.recipients:
+        if not directory.is_active(recipient):
+            raise Retry(
+                f"{recipient} does not take part now",
+                cure="wait until it does again, or leave it out",
+                code="LF-SEAL-RECIPIENT-SUSPENDED",
+            )
+
+
+def _plan_digest(request: SealRequest, sender_key_id: bytes, directory: Directory) -> bytes:
+    """Digest everything that a grant is for; each part has its length before it.
+
+    The directory belongs to it: another one means other prekeys and other members, and so a new grant.
+    """
     digest = sha256()
     parts = [request.type_name, *sorted(request.recipients), str(request.policy_serial)]
-    parts += [_bucket(request.type_name, request.sent_at_ms)]
+    parts += [_bucket(request.type_name, request.sent_at_ms), sender_key_id.hex(), directory.sha256.hex()]
     for item in request.compartments:
         parts += [str(item.number), *item.classes, "|", *item.audience]
     for part in parts:

@@ -23,19 +23,18 @@ from bus import config as configuration
 from bus import logs, store
 from bus.clock import SystemClock
 from bus.control import short_path
-from bus.errors import BusError
-from bus.keyservice import wire
+from bus.directory import DirectoryRefused
+from bus.errors import Broken, Usage
+from bus.keyservice import errors, wire
 from bus.keyservice.protocol import Keys
 from bus.keyservice.service import KeyService, ReadLeaf
+from bus.policy.errors import PolicyError
 from bus.randomness import SystemRandomness
-from bus.sealing.errors import SealingError
 
 SOCKET_NAME = "keys.sock"
-METHODS = frozenset(
-    "public_keys seal sign admit accept_grant grant inspect open open_shipment blind blind_message fingerprint protect "
-    "unprotect install_directory install_policy".split()
-)
-_OPENS_PER_SECOND_MAX = 2000
+METHODS = frozenset(name for name in vars(Keys) if not name.startswith("_"))
+"""What may be called: the protocol's own methods, and nothing else that the service has."""
+_PEER_FORMAT = "3i"
 _log = structlog.get_logger(__name__)
 
 
@@ -46,8 +45,6 @@ class Server:
         self._service = service
         self._path = path
         self._lock = threading.Lock()
-        self._clock = SystemClock()
-        self._second, self._opens = 0, 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def listen(self) -> None:
@@ -74,8 +71,8 @@ class Server:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            if struct.unpack("3i", raw)[1] != os.getuid():
+            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize(_PEER_FORMAT))
+            if struct.unpack(_PEER_FORMAT, raw)[1] != os.getuid():
                 connection.close()
                 continue
             threading.Thread(target=self._talk, args=(connection,), name="peer", daemon=True).start()
@@ -88,34 +85,25 @@ class Server:
                     if call is None:
                         return
                     wire.send(connection, self._answer(call))
-                except (OSError, ValueError, KeyError, TypeError):
+                except (OSError, ValueError):
                     return
 
     def _answer(self, call: Any) -> list[Any]:
-        method, arguments = call
-        if method not in METHODS:
-            return ["error", "BusError", "LF-KEYS-UNKNOWN-CALL", "no such call", "use the node of this release"]
         try:
-            with self._lock:
-                if method == "open":
-                    self._limit()
-                return ["ok", getattr(self._service, method)(*arguments)]
-        except (SealingError, BusError) as error:
-            kind = type(error).__name__ if isinstance(error, SealingError) else "BusError"
-            return ["error", kind, error.code, error.cause, error.cure]
+            return ["ok", self._perform(*call)]
+        except errors.CARRIED as error:
+            return ["error", *errors.carry(error)]
         except Exception as error:  # noqa: BLE001 - the edge: the caller gets an answer without a value in it
-            _log.exception("keys.fault", error_type=type(error).__name__)
-            return ["error", "BusError", "LF-KEYS-FAULT", f"the key service met {type(error).__name__}", "see its log"]
+            name = type(error).__name__
+            _log.error("keys.fault", error_type=name)
+            fault = Broken(f"the key service met {name}", cure="see logs/keyservice.log", code="LF-KEYS-FAULT")
+            return ["error", *errors.carry(fault)]
 
-    def _limit(self) -> None:
-        second = int(self._clock.monotonic_s())
-        if second != self._second:
-            self._second, self._opens = second, 0
-        self._opens += 1
-        if self._opens > _OPENS_PER_SECOND_MAX:
-            raise BusError(
-                f"more than {_OPENS_PER_SECOND_MAX} openings in one second", cure="wait", code="LF-KEYS-RATE"
-            )
+    def _perform(self, method: str, arguments: list[Any]) -> Any:
+        if method not in METHODS:
+            raise Usage("no such call", cure="use the node of this release", code="LF-KEYS-UNKNOWN-CALL")
+        with self._lock:
+            return getattr(self._service, method)(*arguments)
 
 
 def leaf_reader(database_url: str) -> ReadLeaf:
@@ -148,7 +136,10 @@ def take_up_pinned(service: Keys, directory: Path, database_url: str) -> None:
         if document is None and (directory / file).exists():
             document = (directory / file).read_bytes()
         if document is not None:
-            install(document)
+            try:
+                install(document)
+            except (DirectoryRefused, PolicyError) as error:
+                raise Usage(error.cause, cure=error.cure, code=error.code) from error
 
 
 def run(directory: Path) -> None:

@@ -37,12 +37,13 @@ def signed_bytes(sender: str, size: int, root: bytes) -> bytes:
 
 
 def sign_batch(sender: str, payloads: Sequence[bytes], sign: Callable[[bytes], bytes]) -> list[BatchPlace]:
-    """Sign payloads together; return each one's place."""
-    levels = [[payload_hash(payload) for payload in payloads]]
+    """Sign payloads together; return each one's place. Nothing is signed for no payloads."""
+    if not payloads:
+        return []
     frontier = tree.Frontier()
     known: dict[tuple[int, int], bytes] = {}
-    for hashed in levels[0]:
-        for level, index, node in frontier.append(hashed):
+    for payload in payloads:
+        for level, index, node in frontier.append(payload_hash(payload)):
             known[level, index] = node
     size = len(payloads)
     signature = sign(signed_bytes(sender, size, frontier.root()))
@@ -55,7 +56,7 @@ def sign_batch(sender: str, payloads: Sequence[bytes], sign: Callable[[bytes], b
 
 
 def root_of(payload: bytes, place: BatchPlace) -> bytes | None:
-    """Return the root that the proof leads to, or None when the proof is not one for that place."""
+    """Return the root that the proof leads to, or None when the proof is not one for that place (RFC 9162 2.1.3.2)."""
     if not 0 <= place.index < place.size <= BATCH_MAX or len(place.proof) % tree.HASH_BYTES:
         return None
     steps = [place.proof[at : at + tree.HASH_BYTES] for at in range(0, len(place.proof), tree.HASH_BYTES)]

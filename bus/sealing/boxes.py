@@ -111,7 +111,8 @@ def parse_grant(document: bytes) -> Grant:
         _body_in_form(body)
         and _compartments_in_form(body)
         # Exactly those who may read something have a wrap, once.
-        and [item.recipient for item in outer.wraps] == sorted({name for item in body.compartments for name in item.audience})
+        and [item.recipient for item in outer.wraps]
+        == sorted({name for item in body.compartments for name in item.audience})
         and all(len(wrap_key_id) == _KEY_ID_BYTES for wrap_key_id, _ in wraps.values())
         and len(outer.signature) == _SIGNATURE_BYTES
     )
@@ -173,6 +174,37 @@ def classes_of(grant: Grant, compartment: int) -> tuple[str, ...]:
     return ()
 
 
-def close(key: bytes, compartment: int, header: Header, plain: bytes, associated: Associated) -> bytes:
+@dataclass(frozen=True)
+class Place:
+    """The message that a box belongs to: its header as carried, its public body, and what its key is derived from."""
+
+    header: bytes
+    public_body: bytes
+    salt: bytes
+    sequence: int
+
+
+def close(key: bytes, compartment: int, place: Place, plain: bytes) -> bytes:
     """Return a box's ciphertext."""
-    return AESGCM(_message_key(key, compartment, header)).encrypt(_ZERO_NONCE, plain, _bound(compartment, associated))
+    return AESGCM(message_key(key, compartment, place)).encrypt(_ZERO_NONCE, plain, _associated(compartment, place))
+
+
+def open_box(key: bytes, compartment: int, place: Place, ciphertext: bytes) -> bytes:
+    """Return a box's plaintext. CannotOpen, always the same, when anything is not as it was sealed."""
+    try:
+        return AESGCM(message_key(key, compartment, place)).decrypt(
+            _ZERO_NONCE, ciphertext, _associated(compartment, place)
+        )
+    except InvalidTag:
+        raise cannot_open() from None
+
+
+def message_key(key: bytes, compartment: int, place: Place) -> bytes:
+    """Return the key of one box of one message. Disclosed, it opens that box and no other."""
+    return hmac.digest(
+        key, _MESSAGE_KEY + bytes([compartment]) + place.sequence.to_bytes(8, "big") + place.salt, "sha256"
+    )
+
+
+def _associated(compartment: int, place: Place) -> bytes:
+    return _BOX + bytes([compartment]) + len(place.header).to_bytes(4, "big") + place.header + place.public_body

@@ -7,17 +7,20 @@ canonical serialisation, is refused: no class can be smuggled into another's box
 """
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import lru_cache
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
-from bus.sealing.errors import CannotOpen
+from bus.sealing.errors import cannot_open
 from schemas import field_classes, registry
 
+_NARROW_TYPES_MAX = 512
+"""How many narrow types are remembered. Which classes stand together is the sender's word, so there must be an end."""
 
-@cache
+
+@lru_cache(maxsize=_NARROW_TYPES_MAX)
 def _narrow(type_name: str, classes: tuple[str, ...]) -> type[Message]:
     body = registry.descriptor_of(type_name)
     file = descriptor_pb2.FileDescriptorProto(
@@ -32,11 +35,14 @@ def _narrow(type_name: str, classes: tuple[str, ...]) -> type[Message]:
         copy = narrow.field.add()
         copy.CopyFrom(field)
         copy.ClearField("options")
+        if field.HasField("oneof_index") and not field.proto3_optional:
+            # Two classes in one choice: opening one would overwrite the other. Such a schema has no narrow type.
+            raise TypeError(f"{type_name}.{field.name} stands in a oneof, which cannot be split by class")
         if field.proto3_optional:
             copy.oneof_index = len(narrow.oneof_decl)
             narrow.oneof_decl.add(name=source.oneof_decl[field.oneof_index].name)
     pool = _pool(body)
-    file.dependency.extend(sorted(dependency.name for dependency in _files(body)))
+    file.dependency.extend(dependency.name for dependency in _files(body))
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"lianfang.narrow.{body.name}"))
 
@@ -88,7 +94,9 @@ def by_class(type_name: str, classes: Iterable[str], data: bytes) -> dict[str, b
     """Split a compartment's fragment into its classes; CannotOpen when it is not canonical for them."""
     together = tuple(classes)
     if not is_canonical(type_name, together, data):
-        raise CannotOpen("a compartment holds fields outside its classes", code="LF-SEAL-CANNOT-OPEN")
+        raise cannot_open()
+    if len(together) == 1:
+        return {together[0]: data}
     return {name: fragment(type_name, (name,), data) for name in together}
 
 

@@ -1,0 +1,135 @@
+"""Grants that others gave us and that we gave: taken in once, verified; then the boxes that their keys open.
+
+What was taken in is remembered, parsed and with its keys, so that a message costs no database read.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from bus.directory import Directory
+from bus.keyservice.vault import Vault
+from bus.sealing import boxes, split
+from bus.sealing.batch import key_id, signature_holds
+from bus.sealing.envelope import ParsedEnvelope
+from bus.sealing.errors import EnvelopeRefused, GrantRefused
+
+_REMEMBERED_MAX = 512
+GRANT_UNKNOWN = "LF-IN-GRANT-UNKNOWN"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A grant that we hold, with the class keys that it gave us."""
+
+    grant: boxes.Grant
+    keys: Mapping[int, bytes]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What we can read of a message: {class: fragment}, and the classes withheld from us."""
+
+    fragments: Mapping[str, bytes]
+    withheld: tuple[str, ...]
+
+
+class Grants:
+    """The grants of one agency."""
+
+    def __init__(self, agency: str, vault: Vault, prekey: X25519PrivateKey) -> None:
+        self._agency = agency
+        self._vault = vault
+        self._prekey = prekey
+        self._prekey_id = key_id(prekey.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+        self._remembered: OrderedDict[bytes, Held] = OrderedDict()
+
+    def held(self, grant_id: bytes) -> Held | None:
+        """Return a grant that we hold, or None."""
+        found = self._remembered.get(grant_id)
+        if found is not None:
+            self._remembered.move_to_end(grant_id)
+            return found
+        document = self._vault.grant(grant_id) if grant_id else None
+        if document is None:
+            return None
+        grant = boxes.parse_grant(document)
+        keys = {item.compartment: self._vault.class_key(grant_id, item.compartment) for item in grant.body.compartments}
+        return self._remember(grant, {number: key for number, key in keys.items() if key is not None})
+
+    def _remember(self, grant: boxes.Grant, keys: Mapping[int, bytes]) -> Held:
+        held = self._remembered[grant.grant_id] = Held(grant, keys)
+        if len(self._remembered) > _REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+        return held
+
+    def accept(self, document: bytes, directory: Directory) -> bytes:
+        """Take in a grant and return its id. GrantRefused unless its sender signed it, for us, with the keys it commits to."""
+        grant = boxes.parse_grant(document)
+        if self.held(grant.grant_id) is not None:
+            return grant.grant_id
+        body = grant.body
+        if self._agency not in body.recipients:
+            raise GrantRefused("the grant is not for this agency", code="LF-SEAL-GRANT-NOT-OURS")
+        if not directory.is_active(body.sender):
+            raise GrantRefused("the grant's sender does not take part", code="LF-SEAL-SENDER-SUSPENDED")
+        key = directory.signing_key(body.sender, body.sender_key_id, body.not_before_ms)
+        if key is None or not signature_holds(
+            key, boxes.grant_signed_bytes(grant.body_bytes, grant.wraps), grant.signature
+        ):
+            raise GrantRefused("the grant is not its sender's", code="LF-SEAL-GRANT-SIGNATURE")
+        keys = self._unwrap(grant)
+        self._vault.keep_grant(grant.grant_id, b"", document, body.not_after_ms, keys)
+        self._remember(grant, keys)
+        return grant.grant_id
+
+    def _unwrap(self, grant: boxes.Grant) -> dict[int, bytes]:
+        if self._agency not in grant.wraps:
+            return {}  # a recipient for whom nothing is sealed
+        wrap_key_id, sealed = grant.wraps[self._agency]
+        if wrap_key_id != self._prekey_id:
+            raise GrantRefused("the grant is wrapped to a prekey that is not ours", code="LF-SEAL-GRANT-PREKEY")
+        return boxes.unwrap(sealed, self._agency, self._prekey, grant)
+
+    def admit(self, parsed: ParsedEnvelope, directory: Directory) -> str:
+        """Take in a message's inline grant, and see that the message was sealed under its grant and opens.
+
+        Returns "" or, where its grant is not here, LF-IN-GRANT-UNKNOWN. SealingError when it will never open.
+        """
+        wanted = parsed.header.grant_id
+        if parsed.inline_grant and self.accept(parsed.inline_grant, directory) != wanted:
+            raise GrantRefused("the message carries another grant than its own", code="LF-SEAL-GRANT-OTHER")
+        if wanted and self.held(wanted) is None:
+            return GRANT_UNKNOWN
+        self.open(parsed)
+        return ""
+
+    def open(self, parsed: ParsedEnvelope) -> Contents:
+        """Open every box that we hold the key of.
+
+        SealingError when message and grant do not belong together or a box does not open; nothing at all where the grant
+        is not here.
+        """
+        held = self.held(parsed.header.grant_id)
+        if held is None:
+            return Contents({}, ())
+        if not boxes.fits(parsed.header, held.grant):
+            raise GrantRefused("the message was not sealed under this grant", code="LF-SEAL-GRANT-OTHER")
+        if len(parsed.boxes) != len(held.grant.body.compartments):
+            raise EnvelopeRefused("the message has not the boxes of its grant", code="LF-SEAL-FORM")
+        header = parsed.header
+        place = boxes.Place(parsed.header_bytes, parsed.public_body, header.salt, header.sequence)
+        fragments: dict[str, bytes] = {}
+        withheld: list[str] = []
+        for number, ciphertext in parsed.boxes:
+            classes = boxes.classes_of(held.grant, number)
+            key = held.keys.get(number)
+            if key is None:
+                withheld += classes
+                continue
+            plain = boxes.open_box(key, number, place, ciphertext)
+            fragments |= split.by_class(header.type, classes, plain)
+        return Contents({name: data for name, data in fragments.items() if data}, tuple(withheld))
