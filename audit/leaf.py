@@ -73,12 +73,14 @@ def _texts(prefix: str, message: object) -> Iterable[tuple[str, str | bytes]]:
                 yield prefix + field.name, one
 
 
+def is_code(name: str, value: str) -> bool:
+    """Say whether a text may stand in this field of an entry."""
+    is_agency = PATTERNS[name] is _AGENCY  # named in the directory; may hold a bank's code
+    return PATTERNS[name].fullmatch(value) is not None and (is_agency or not _LONG_NUMBER.search(value))
+
+
 def _require_code(name: str, value: str | bytes) -> None:
-    if isinstance(value, bytes):
-        held = len(value) == BYTES[name]
-    else:
-        is_agency = PATTERNS[name] is _AGENCY  # named in the directory; may hold a bank's code
-        held = PATTERNS[name].fullmatch(value) is not None and (is_agency or not _LONG_NUMBER.search(value))
+    held = len(value) == BYTES[name] if isinstance(value, bytes) else is_code(name, value)
     if not held:
         # The value is not shown: it may be just what must not leak.
         raise LeafRefused(

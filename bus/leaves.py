@@ -1,6 +1,7 @@
 """Entries of the audit log, made from what happened: codes, digests and blind values, never a name or a number."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -15,9 +16,10 @@ from bus.policy.canonical import canonical
 from bus.policy.model import Decision, Request
 from bus.sealing.envelope import Header, ParsedEnvelope
 from bus.sealing.verify import VerifiedEnvelope
+from schemas import registry
 
 _ANSWERS = frozenset({"StopPaymentResult", "FreezeResult", "SubjectAnswer"})
-_CODE_BYTES_MAX = 64
+_WORDS_MAX = 12
 _BLINDS_MAX = 4096
 
 
@@ -50,9 +52,9 @@ def accepted(parts: Parts, header: Header, digest: bytes, decision: Decision | N
     entry.exchange = header.message_id
     entry.correlation = header.correlation_id
     entry.message_digest = digest
-    entry.message_type = header.type
+    entry.message_type = _type_name(header.type)
     entry.peers.append(header.sender)
-    entry.reason_codes.extend(code for code in codes if code)
+    entry.reason_codes.extend(_reason_codes(codes))
     return leaf_format.encode(entry)
 
 
@@ -61,9 +63,9 @@ def rejected_bytes(parts: Parts, sender: str, body: bytes, code: str) -> bytes:
     entry = _entry(parts, leaf_pb2.KIND_DENIAL, leaf_pb2.ACTION_ACCEPT, None)
     entry.decision = leaf_pb2.DECISION_DENY
     entry.message_digest = sha256(body).digest()
-    if sender:
+    if sender in parts.directory.agencies():
         entry.peers.append(sender)
-    entry.reason_codes.append(code)
+    entry.reason_codes.extend(_reason_codes([code]))
     return leaf_format.encode(entry)
 
 
@@ -94,7 +96,7 @@ def denial(  # noqa: PLR0913 - each is one fact of the entry
     return leaf_format.encode(entry)
 
 
-def opening(  # noqa: PLR0913 - each is one fact of the entry
+def opening(  # noqa: PLR0913, PLR0917 - each is one fact of the entry
     parts: Parts,
     envelope: VerifiedEnvelope,
     inspection: Inspection,
@@ -127,7 +129,7 @@ def opening_outcome(parts: Parts, envelope: VerifiedEnvelope, index: int, actor:
         _act(parts, entry, actor, Statement("", ""))
     _exchange(entry, envelope)
     entry.follows = index + 1
-    entry.reason_codes.append(code)
+    entry.reason_codes.extend(_reason_codes([code]))
     return leaf_format.encode(entry)
 
 
@@ -140,7 +142,7 @@ def receipted(parts: Parts, row: Any, outcome: str, code: str) -> bytes:
     entry.message_type = row.type
     entry.peers.append(row.recipient)
     entry.follows = row.log_index + 1
-    entry.reason_codes.extend(value for value in (outcome, code) if value)
+    entry.reason_codes.extend(_reason_codes([outcome, code]))
     return leaf_format.encode(entry)
 
 
@@ -150,14 +152,14 @@ def held_back(parts: Parts, code: str, digest: bytes, actor: Actor) -> bytes:
     _act(parts, entry, actor, Statement("", ""))
     entry.file_digest = digest
     entry.record_count = 1
-    entry.reason_codes.append(code)
+    entry.reason_codes.extend(_reason_codes([code]))
     return leaf_format.encode(entry)
 
 
 def administered(parts: Parts, codes: Sequence[str]) -> bytes:
     """Return the entry of a change to the node."""
     entry = _entry(parts, leaf_pb2.KIND_ADMIN, leaf_pb2.ACTION_ADMIN, None)
-    entry.reason_codes.extend(codes)
+    entry.reason_codes.extend(_reason_codes(codes))
     return leaf_format.encode(entry)
 
 
@@ -201,8 +203,8 @@ def _entry(parts: Parts, kind: leaf_pb2.Kind, action: leaf_pb2.Action, decision:
         entry.decision = leaf_pb2.DECISION_PERMIT if decision.permitted else leaf_pb2.DECISION_DENY
         entry.rule_ids.extend(decision.rule_ids)
         if decision.code:
-            entry.reason_codes.append(decision.code)
-        entry.missing.extend(_code_of(text) for text in decision.missing)
+            entry.reason_codes.extend(_reason_codes([decision.code]))
+        entry.missing.extend(_missing_code(text) for text in decision.missing)
     return entry
 
 
@@ -212,8 +214,10 @@ def _act(parts: Parts, entry: leaf_pb2.Leaf, actor: Actor, statement: Statement)
     else:
         entry.actor = blind(parts, "actor", actor.identity)
         entry.actor_roles.extend(actor.roles)
-    entry.purpose = statement.purpose
-    entry.legal_basis = statement.legal_basis
+    words = parts.bundle.vocabulary
+    # A word that the policy has not got is denied, and could be anything: it is not written down.
+    entry.purpose = statement.purpose if statement.purpose in words.purposes else ""
+    entry.legal_basis = statement.legal_basis if statement.legal_basis in words.bases else ""
     if statement.case_ref:
         entry.case = blind(parts, "case", statement.case_ref)
 
@@ -230,9 +234,23 @@ def _about(entry: leaf_pb2.Leaf, subjects: Sequence[SubjectValue]) -> None:
         entry.subjects.add(kind=subject.kind, value=subject.value, field=subject.field)
 
 
-def _code_of(text: str) -> str:
-    """Return a guard's words as a code: they come from a closed list, and an entry holds no sentence."""
-    return "-".join(text.lower().replace("'", "").split())[:_CODE_BYTES_MAX]
+def _missing_code(text: str) -> str:
+    """Return what a denial found missing ("OP-02: a mandate") as a code: an entry holds no sentence."""
+    rule, colon, words = text.partition(": ")
+    if not colon:
+        rule, words = "", text
+    parts = re.findall(r"[a-z0-9]{1,16}", words.lower())[:_WORDS_MAX]
+    return f"{rule}:{'-'.join(parts)}" if rule else "-".join(parts)
+
+
+def _reason_codes(codes: Iterable[str]) -> list[str]:
+    """Return codes fit for an entry. A foreign node's word that is no code is named as such, never copied."""
+    return [code if leaf_format.is_code("reason_codes", code) else "LF-CODE-WITHHELD" for code in codes if code]
+
+
+def _type_name(name: str) -> str:
+    """Return a message type that this release knows; an unknown one could be any text."""
+    return name if name in registry.bodies() else ""
 
 
 def blind(parts: Parts, kind: str, value: str) -> bytes:

@@ -93,8 +93,16 @@ class Opening:
                 cure="the database was changed behind the node's back: run `lianfang audit verify` and call the auditor",
                 code=error.code,
             ) from error
-        with self._parts.steps("open.inspect"):
-            return envelope, self._parts.keys.inspect(envelope.payload)
+        try:
+            with self._parts.steps("open.inspect"):
+                return envelope, self._parts.keys.inspect(envelope.payload)
+        except SealingError as error:
+            # Its sender signed boxes that do not open: possible only where the grant came after the message.
+            raise Broken(
+                "the message's sealed part does not open: its sender did not seal it properly",
+                cure="tell the sender and the auditor; the signed envelope is the evidence",
+                code=error.code,
+            ) from error
 
     def explain(
         self, message_id: bytes, fields: Sequence[str], actor: Actor, statement: Statement

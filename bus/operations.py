@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from bus import leaves, limits, store
 from bus.control import Operations
-from bus.errors import NoAnswer, NotFound, Usage
+from bus.errors import Broken, NoAnswer, NotFound, Usage
 from bus.node import Node
 from bus.opening import classes_of_fields
 from bus.orders.compose import compose
@@ -71,8 +71,8 @@ class NodeOperations:
                 "entries": parts.log.size,
                 "cosigned": {witness: parts.log.cosigned_size(witness) for witness in parts.witnesses},
             },
-            "outbox": {state: count for state, count in rows},
-            "inbox": {handover: count for handover, count in pending},
+            "outbox": {state: int(count) for state, count in rows},
+            "inbox": {handover: int(count) for handover, count in pending},
             "transport": health,
         }
 
@@ -157,30 +157,34 @@ class NodeOperations:
         query = query.order_by(table.c.received_at_ms.desc(), table.c.message_id.desc()).limit(_limit(arguments))
         with self._parts.engine.connect() as connection:
             rows = connection.execute(query).all()
-        listed = []
-        for row in rows:
+        return [self._listed(row) for row in rows]
+
+    def _listed(self, row: Any) -> dict[str, Any]:
+        shown = {
+            "message_id": row.message_id.hex(),
+            "type": row.type.rsplit(".", 1)[-1],
+            "sender": row.sender,
+            "recipients": row.recipients.split(),
+            "lane": row.lane,
+            "received_at_ms": row.received_at_ms,
+            "deadline_ms": row.deadline_ms,
+            "owner": row.owner,
+            "state": row.handover,
+            "correlation_id": row.correlation_id.hex(),
+            "causation_id": row.causation_id.hex(),
+            "entry": row.log_index,
+        }
+        try:
             _, inspection = self._node.opening.look(row.message_id)
-            listed.append(
-                {
-                    "message_id": row.message_id.hex(),
-                    "type": row.type.rsplit(".", 1)[-1],
-                    "sender": row.sender,
-                    "recipients": row.recipients.split(),
-                    "lane": row.lane,
-                    "received_at_ms": row.received_at_ms,
-                    "deadline_ms": row.deadline_ms,
-                    "owner": row.owner,
-                    "state": row.handover,
-                    "purpose": inspection.purpose,
-                    "classes": list(inspection.classes),
-                    "withheld": list(inspection.withheld),
-                    "fields": _fields_of(row.type, inspection.classes),
-                    "correlation_id": row.correlation_id.hex(),
-                    "causation_id": row.causation_id.hex(),
-                    "entry": row.log_index,
-                }
-            )
-        return listed
+        except Broken as error:  # one bad message must not hide the others
+            return shown | {"purpose": "", "classes": [], "withheld": [], "fields": {}, "problem": error.code}
+        return shown | {
+            "purpose": inspection.purpose,
+            "classes": list(inspection.classes),
+            "withheld": list(inspection.withheld),
+            "fields": _fields_of(row.type, inspection.classes),
+            "problem": "",
+        }
 
     def open(self, actor: Actor, arguments: dict[str, Any]) -> dict[str, Any]:
         """Open fields of a message for a stated purpose; the leaf is written first."""

@@ -137,8 +137,10 @@ class Oversight:
         return Verifier.parse(self._parts.directory.member(self._parts.agency).witness_vkey)
 
     def _shipment(self, envelope: VerifiedEnvelope) -> oversight_pb2.Checkpoint:
-        """Return the shipment in clear: the one body whose sealed half the key service gives without a leaf, because it
-        speaks of no person and a witness that logged each shipment would never come to rest.
+        """Return the shipment in clear.
+
+        The one body whose sealed half the key service gives without a leaf: it speaks of no person, and a witness that
+        logged each shipment would never come to rest.
         """
         body = oversight_pb2.Checkpoint.FromString(envelope.public_body)
         body.MergeFromString(self._parts.keys.open_shipment(envelope.payload))

@@ -116,7 +116,8 @@ class Subjects:
 
     def keep_answer(self, message_id: bytes) -> None:
         """Keep an agency's answer."""
-        opened = self._opening.open(message_id, ("CASE_META", "MATCH_TAG", "RISK"), SUBJECT, _AUDIT)
+        _, inspection = self._opening.look(message_id)
+        opened = self._opening.open(message_id, inspection.classes, SUBJECT, _AUDIT)
         answer = oversight_pb2.SubjectAnswer()
         answer.CopyFrom(opened.message)
         values: dict[str, list[str]] = {}

@@ -7,6 +7,7 @@
 """
 
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -106,19 +107,34 @@ def _what(fault: Fault) -> BaseException:
     return Crash(fault.step) if fault.crash else Retry(f"injected at {fault.step}", cure="try again")
 
 
+def prepare(directory: Path, agencies: dict[str, Agency] | None = None) -> Federation:
+    """Make a federation at the simulated clock's beginning."""
+    seams = Seams(SimulatedClock(), SeededRandomness("federation"))
+    return make_federation(directory, transport="memory", agencies=agencies or AGENCIES, seams=seams)
+
+
 class Simulation:
     """A federation of nodes in this thread."""
 
-    def __init__(self, directory: Path, seed: str = "0", agencies: dict[str, Agency] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        seed: str = "0",
+        agencies: dict[str, Agency] | None = None,
+        prepared: Path | None = None,
+    ) -> None:
+        """`prepared` is the directory of a federation made before (with `prepare`), which is copied."""
         self.clock = SimulatedClock()
         self.randomness = SeededRandomness(seed)
         self.random = random.Random(seed)
         self.faults = Faults()
         self.broker = MemoryBroker()
         self.chosen = dict(agencies or AGENCIES)
-        self.federation: Federation = make_federation(
-            directory, transport="memory", agencies=self.chosen, seams=Seams(self.clock, self.randomness)
-        )
+        if prepared is not None:
+            shutil.copytree(prepared, directory, symlinks=True)
+            self.federation = Federation(directory, tuple(sorted(self.chosen)))
+        else:
+            self.federation = prepare(directory, self.chosen)
         self.nodes: dict[str, Node] = {}
         self.transports: dict[str, MemoryTransport] = {}
         self.services: dict[str, KeyService] = {}
