@@ -126,7 +126,7 @@ class FileIntake:
         good: list[Draft] = []
         for number, draft in enumerate(drafts):
             try:
-                checks.require_valid(draft.message)
+                checks.require_valid_record(draft.message)
                 good.append(draft)
             except MessageRefused as error:
                 broken[number] = error
