@@ -4,18 +4,20 @@ What was taken in is remembered, parsed and with its keys, so that a message cos
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from google.protobuf.message import Message
 
 from bus.directory import Directory
 from bus.keyservice.vault import Vault
 from bus.sealing import boxes, split
 from bus.sealing.batch import key_id, signature_holds
 from bus.sealing.envelope import ParsedEnvelope
-from bus.sealing.errors import EnvelopeRefused, GrantRefused
+from bus.sealing.errors import EnvelopeRefused, GrantRefused, cannot_open
+from schemas import registry
 
 _REMEMBERED_MAX = 512
 GRANT_UNKNOWN = "LF-IN-GRANT-UNKNOWN"
@@ -23,18 +25,34 @@ GRANT_UNKNOWN = "LF-IN-GRANT-UNKNOWN"
 
 @dataclass(frozen=True)
 class Held:
-    """A grant that we hold, with the class keys that it gave us."""
+    """A grant that we hold: the keys that it gave us, and the classes of each of its compartments."""
 
     grant: boxes.Grant
     keys: Mapping[int, bytes]
+    classes: Mapping[int, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What we can read of a message: {class: fragment}, and the classes withheld from us."""
+    """What we can read of a message: the plaintext of each compartment that is ours, and the classes withheld from us."""
 
-    fragments: Mapping[str, bytes]
+    type_name: str
+    plains: Mapping[tuple[str, ...], bytes]
     withheld: tuple[str, ...]
+
+    def message(self) -> Message:
+        """Return the message as far as we can read it; what is withheld, and what is public, is absent."""
+        return split.join(registry.body_type(self.type_name), b"", self.plains)
+
+    def fragments(self, wanted: Collection[str]) -> dict[str, bytes]:
+        """Return {class: fragment} of the wanted classes that the message carries for us."""
+        found = {
+            name: split.fragment(self.type_name, (name,), plain)
+            for classes, plain in self.plains.items()
+            for name in classes
+            if name in wanted
+        }
+        return {name: data for name, data in found.items() if data}
 
 
 class Grants:
@@ -61,7 +79,8 @@ class Grants:
         return self._remember(grant, {number: key for number, key in keys.items() if key is not None})
 
     def _remember(self, grant: boxes.Grant, keys: Mapping[int, bytes]) -> Held:
-        held = self._remembered[grant.grant_id] = Held(grant, keys)
+        classes = {item.compartment: boxes.classes_of(grant, item.compartment) for item in grant.body.compartments}
+        held = self._remembered[grant.grant_id] = Held(grant, keys, classes)
         if len(self._remembered) > _REMEMBERED_MAX:
             self._remembered.popitem(last=False)
         return held
@@ -113,23 +132,23 @@ class Grants:
         SealingError when message and grant do not belong together or a box does not open; nothing at all where the grant
         is not here.
         """
-        held = self.held(parsed.header.grant_id)
-        if held is None:
-            return Contents({}, ())
-        if not boxes.fits(parsed.header, held.grant):
-            raise GrantRefused("the message was not sealed under this grant", code="LF-SEAL-GRANT-OTHER")
-        if len(parsed.boxes) != len(held.grant.body.compartments):
-            raise EnvelopeRefused("the message has not the boxes of its grant", code="LF-SEAL-FORM")
         header = parsed.header
+        held = self.held(header.grant_id)
+        if held is None:
+            return Contents(header.type, {}, ())
+        if not boxes.fits(header, held.grant):
+            raise GrantRefused("the message was not sealed under this grant", code="LF-SEAL-GRANT-OTHER")
+        if len(parsed.boxes) != len(held.classes):
+            raise EnvelopeRefused("the message has not the boxes of its grant", code="LF-SEAL-FORM")
         place = boxes.Place(parsed.header_bytes, parsed.public_body, header.salt, header.sequence)
-        fragments: dict[str, bytes] = {}
+        plains: dict[tuple[str, ...], bytes] = {}
         withheld: list[str] = []
         for number, ciphertext in parsed.boxes:
-            classes = boxes.classes_of(held.grant, number)
-            key = held.keys.get(number)
+            classes, key = held.classes[number], held.keys.get(number)
             if key is None:
                 withheld += classes
                 continue
-            plain = boxes.open_box(key, number, place, ciphertext)
-            fragments |= split.by_class(header.type, classes, plain)
-        return Contents({name: data for name, data in fragments.items() if data}, tuple(withheld))
+            plains[classes] = boxes.open_box(key, number, place, ciphertext)
+            if not split.is_canonical(header.type, classes, plains[classes]):
+                raise cannot_open()  # a field outside its classes, or one that could be read in two ways
+        return Contents(header.type, plains, tuple(withheld))

@@ -30,6 +30,7 @@ _MESSAGES_MAX = 1 << 24
 _RESERVE = 1024
 _SALT_BYTES = 16
 _GRANTS_HELD_MAX = 1024
+_Plan = tuple[str, tuple[str, ...], int, str, bytes, tuple[Compartment, ...]]
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Sealer:
         self._signing = signing
         self._key_id = key_id(signing.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
         self._randomness = randomness
-        self._issued: dict[bytes, _Issued] = {}
+        self._issued: dict[_Plan, _Issued] = {}
 
     def seal(self, requests: Sequence[SealRequest], directory: Directory) -> list[bytes]:
         """Seal messages under one signature; return the envelopes in the same order.
@@ -89,12 +90,14 @@ class Sealer:
         return envelopes
 
     def _payload(self, request: SealRequest, directory: Directory) -> bytes:
-        public, plains = _split(request)
-        _check_recipients(request, directory)
         grant: _Issued | None = None
         fresh = False
-        if plains:
+        if request.compartments:
             grant, fresh = self._grant_for(request, directory)
+        else:
+            _check_recipients(request, directory)
+        public, plains = _split(request)
+        if grant is not None:
             grant.used += 1
         header = self._header(request, grant)
         if not header_in_form(header):
@@ -133,17 +136,22 @@ class Sealer:
         )
 
     def _grant_for(self, request: SealRequest, directory: Directory) -> tuple[_Issued, bool]:
-        plan = _plan_digest(request, self._key_id, directory)
-        grant = self._issued.get(plan) or self._stored(plan, request.sent_at_ms)
-        fresh = False
+        wanted = _plan(request, directory)
+        grant, fresh = self._issued.get(wanted), False
         if grant is None or not grant.serves(request.sent_at_ms):
-            grant, fresh = self._issue(request, plan, directory), True
+            # What stands in a plan has to be sound only once: it is the same for every message after.
+            _check_compartments(request)
+            _check_recipients(request, directory)
+            plan = _digest(wanted, self._key_id)
+            grant = self._stored(plan, request.sent_at_ms)
+            if grant is None or not grant.serves(request.sent_at_ms):
+                grant, fresh = self._issue(request, plan, directory), True
+            if len(self._issued) >= _GRANTS_HELD_MAX:
+                self._issued.clear()  # each is taken up again from the vault, after the numbers reserved for it
+            self._issued[wanted] = grant
         if grant.used >= grant.reserved:
             self._vault.reserve(grant.grant_id, grant.used + _RESERVE)
             grant.reserved = grant.used + _RESERVE
-        if len(self._issued) >= _GRANTS_HELD_MAX:
-            self._issued.clear()
-        self._issued[plan] = grant
         return grant, fresh
 
     def _stored(self, plan: bytes, now_ms: int) -> _Issued | None:
@@ -225,7 +233,6 @@ class Sealer:
 
 def _split(request: SealRequest) -> tuple[bytes, list[bytes]]:
     """Return the public body and each compartment's fragment. Usage unless they are the whole body, each part once."""
-    _check_compartments(request)
     public = split.public_body(request.type_name, request.body)
     plains = [split.fragment(request.type_name, item.classes, request.body) for item in request.compartments]
     # Fragments hold different fields of one serialisation, so they are the whole of it exactly when the lengths add up.
@@ -262,16 +269,26 @@ def _check_recipients(request: SealRequest, directory: Directory) -> None:
             )
 
 
-def _plan_digest(request: SealRequest, sender_key_id: bytes, directory: Directory) -> bytes:
-    """Digest everything that a grant is for; each part has its length before it.
+def _plan(request: SealRequest, directory: Directory) -> _Plan:
+    """Return everything that a grant is for. The directory belongs to it: another one means other prekeys and members."""
+    bucket = _bucket(request.type_name, request.sent_at_ms)
+    return (
+        request.type_name,
+        request.recipients,
+        request.policy_serial,
+        bucket,
+        directory.sha256,
+        request.compartments,
+    )
 
-    The directory belongs to it: another one means other prekeys and other members, and so a new grant.
-    """
-    digest = sha256()
-    parts = [request.type_name, *sorted(request.recipients), str(request.policy_serial)]
-    parts += [_bucket(request.type_name, request.sent_at_ms), sender_key_id.hex(), directory.sha256.hex()]
-    for item in request.compartments:
+
+def _digest(plan: _Plan, sender_key_id: bytes) -> bytes:
+    """Digest a plan, under which its grant is found again after a restart; each part has its length before it."""
+    type_name, recipients, policy_serial, bucket, directory, compartments = plan
+    parts = [type_name, *sorted(recipients), str(policy_serial), bucket, sender_key_id.hex(), directory.hex()]
+    for item in compartments:
         parts += [str(item.number), *item.classes, "|", *item.audience]
+    digest = sha256()
     for part in parts:
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(4, "big") + encoded)

@@ -10,7 +10,7 @@ No call returns a key. The directory and the bundle it judges by it has pinned i
 """
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +36,7 @@ from bus.keyservice.vault import Vault
 from bus.randomness import Randomness
 from bus.sealing.envelope import parse_payload
 from bus.sealing.errors import CannotOpen
-from bus.sealing.split import join
+from bus.sealing.split import classes_present
 from bus.subject_fields import subjects_of
 from schemas import registry
 
@@ -156,7 +156,7 @@ class KeyService:
         """Say what may be known of a message without opening it."""
         parsed = parse_payload(payload)
         contents = self._grants.open(parsed)
-        message = join(registry.body_type(parsed.header.type), b"", contents.fragments)
+        message = contents.message()
         context = _context(message)
         case_ref = context.case_ref if context is not None else ""
         at_ms = self._clock.now_ms()
@@ -166,7 +166,7 @@ class KeyService:
             case_present=bool(case_ref),
             case=self.blind("case", [case_ref], at_ms)[0] if case_ref else b"",
             mandate_present=context is not None and bool(context.mandate),
-            classes=tuple(sorted(contents.fragments)),
+            classes=classes_present(message),
             withheld=contents.withheld,
             subjects=tuple(self._blinded(message, at_ms)),
         )
@@ -177,17 +177,15 @@ class KeyService:
         parsed = parse_payload(request.payload)
         contents = self._grants.open(parsed)
         judge = redeem.Judge(self._agency, self._pins.directory(), self._pins.bundle(), self._clock.now_ms())
-        purpose = self._sealed_purpose(parsed.header.type, contents.fragments)
+        context = _context(contents.message())
+        purpose = context.purpose if context is not None else ""
         redeem.check(judge, request, parsed, self._read_leaf(request.log_index), purpose)
-        if not set(request.classes) <= set(contents.fragments):
+        fragments = contents.fragments(request.classes)
+        if set(fragments) != set(request.classes):
             raise CannotOpen("a class is not here", code="LF-OPEN-NO-SUCH-CLASS")
         if not self._vault.use_entry(request.log_index, sha256(request.token).digest()):
             raise CannotOpen("the entry has been redeemed before", code="LF-OPEN-USED")
-        return {name: contents.fragments[name] for name in request.classes}
-
-    def _sealed_purpose(self, type_name: str, fragments: Mapping[str, bytes]) -> str:
-        context = _context(join(registry.body_type(type_name), b"", fragments))
-        return context.purpose if context is not None else ""
+        return fragments
 
     def _limit_rate(self) -> None:
         second = int(self._clock.monotonic_s())
@@ -204,7 +202,7 @@ class KeyService:
         parsed = parse_payload(payload)
         if parsed.header.type != _SHIPMENT:
             raise CannotOpen("only log shipments are given without an entry")
-        return b"".join(self._grants.open(parsed).fragments.values())
+        return b"".join(self._grants.open(parsed).plains.values())
 
     def _blind_key(self, at_ms: int) -> bytes:
         quarter = blinding.quarter(at_ms)

@@ -49,6 +49,7 @@ class Grant:
     wraps: Mapping[str, tuple[bytes, bytes]]
     signature: bytes
     document: bytes
+    terms: tuple[object, ...]
 
 
 def commitment(compartment: int, key: bytes) -> bytes:
@@ -118,7 +119,11 @@ def parse_grant(document: bytes) -> Grant:
     )
     if not in_form:
         raise GrantRefused("the grant is not in form", code="LF-SEAL-GRANT-FORM")
-    return Grant(grant_id(outer.body), body, outer.body, wraps, outer.signature, document)
+    return Grant(grant_id(outer.body), body, outer.body, wraps, outer.signature, document, _terms(body))
+
+
+def _terms(body: envelope_pb2.GrantBody) -> tuple[object, ...]:
+    return (body.sender, body.sender_key_id, body.type, tuple(body.recipients), body.policy_serial)
 
 
 def _body_in_form(body: envelope_pb2.GrantBody) -> bool:
@@ -157,11 +162,7 @@ def fits(header: Header, grant: Grant) -> bool:
     body = grant.body
     return (
         header.grant_id == grant.grant_id
-        and header.sender == body.sender
-        and header.sender_key_id == body.sender_key_id
-        and header.type == body.type
-        and header.recipients == tuple(body.recipients)
-        and header.policy_serial == body.policy_serial
+        and (header.sender, header.sender_key_id, header.type, header.recipients, header.policy_serial) == grant.terms
         and body.not_before_ms <= header.sent_at_ms <= body.not_after_ms
     )
 

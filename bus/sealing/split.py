@@ -6,14 +6,14 @@ concatenation (protobuf: concatenated messages merge). A fragment that holds any
 canonical serialisation, is refused: no class can be smuggled into another's box.
 """
 
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
-from bus.sealing.errors import cannot_open
 from schemas import field_classes, registry
 
 _NARROW_TYPES_MAX = 512
@@ -90,16 +90,17 @@ def is_canonical(type_name: str, classes: tuple[str, ...], data: bytes) -> bool:
         return False
 
 
-def by_class(type_name: str, classes: Iterable[str], data: bytes) -> dict[str, bytes]:
-    """Split a compartment's fragment into its classes; CannotOpen when it is not canonical for them."""
-    together = tuple(classes)
-    if not is_canonical(type_name, together, data):
-        raise cannot_open()
-    if len(together) == 1:
-        return {together[0]: data}
-    return {name: fragment(type_name, (name,), data) for name in together}
+@cache
+def _class_of_field(body: Descriptor) -> Mapping[int, str]:
+    return {field.number: field_classes.field_class(field) for field in body.fields}
 
 
-def join(body: type[Message], public: bytes, fragments: Mapping[str, bytes]) -> Message:
+def classes_present(message: Message) -> tuple[str, ...]:
+    """Return the classes of which a message has a field set, ascending by name; OPEN is none of them."""
+    classes = _class_of_field(message.DESCRIPTOR)
+    return tuple(sorted({classes[field.number] for field, _ in message.ListFields()} - {field_classes.OPEN}))
+
+
+def join(body: type[Message], public: bytes, fragments: Mapping[Any, bytes]) -> Message:
     """Return the message that the public body and the opened fragments make; what was not opened is absent."""
     return body.FromString(public + b"".join(fragments.values()))

@@ -9,15 +9,15 @@ from audit import leaf as leaf_format
 from audit.v1 import leaf_pb2
 from bus import enrolment
 from bus.directory import Directory
-from bus.keyservice.protocol import OpenRequest, PublicKeys, SealRequest
+from bus.keyservice.protocol import OpenRequest, SealRequest
 from bus.keyservice.service import KeyService
 from bus.policy.author import build_body
 from bus.policy.bundle import Bundle
 from bus.policy.canonical import canonical
 from bus.policy.model import Request
 from bus.sealing.envelope import ParsedEnvelope
-from bus.sealing.plan import Compartment, compartments
-from schemas.v1 import common_pb2, federation_pb2, notice_pb2
+from bus.sealing.plan import compartments
+from schemas.v1 import common_pb2, notice_pb2
 
 NOW_MS = 1_800_000_000_000
 POLICY = Path(__file__).parents[2] / "deploy" / "policy"
@@ -96,9 +96,7 @@ class House:
 
     def body(self, serial: int = 1, previous: bytes = b"", change: Callable | None = None) -> bytes:
         """A directory body; `change` may alter the members first."""
-        members = [
-            enrolment.member(self.services[name].public_keys(), kind) for name, kind in AGENCIES.items()
-        ]
+        members = [enrolment.member(self.services[name].public_keys(), kind) for name, kind in AGENCIES.items()]
         if change is not None:
             members = change(members) or members
         return enrolment.directory_body(members, serial, previous, self.clock.at_ms)
@@ -125,6 +123,7 @@ def build(root: Path) -> House:
 
 def notice(marker: str = "622848001") -> notice_pb2.SuspiciousAccountNotice:
     """A notice with all its fields."""
+
     def account(number: str) -> common_pb2.AccountRef:
         return common_pb2.AccountRef(number=number)
 
@@ -233,5 +232,3 @@ def ticket(house: House, parsed: ParsedEnvelope, classes: tuple[str, ...], token
         context_digest=sha256(context).digest(),
     )
     return Ticket(entry, OpenRequest(parsed.payload, classes, len(house.logs["police-a"]), token, context))
-
-
