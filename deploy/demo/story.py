@@ -1,0 +1,155 @@
+"""`lianfang demo`: a bank's file becomes a stop-payment at another bank, and an auditor can prove who saw what.
+
+Seven agencies, each with its own directory, database, key service, keys and certificate. The story drives them only
+through control sockets and handover folders. `play` returns what programs read; `run` is the command behind it.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bus.errors import Usage
+from deploy.demo.case_file import write_balances
+from deploy.demo.scene_audit import AuditScene, Log
+from deploy.demo.scenes import Scenes
+from deploy.demo.stage import DEFAULT_DIRECTORY, Options, Stage, core_system, laid_out
+from deploy.demo.timeline import Timeline
+
+Result = dict[str, Any]
+
+
+def run(options: Mapping[str, Any], show: Any) -> int:
+    """Play the story as the command line asks; return the exit code: 0 when all was as it should be, 1 otherwise.
+
+    `show` prints: `emit` one JSON value, `say` lines, `note` a line on standard error.
+    """
+    as_json = bool(options.get("as_json"))
+    chosen = Options(
+        transport=options.get("transport") or "rabbitmq",
+        directory=Path(options.get("directory") or DEFAULT_DIRECTORY),
+        notices=Path(options["notices"]) if options.get("notices") else Options.notices,
+        serve=bool(options.get("serve")),
+    )
+    say = _nothing if as_json else _line
+    timeline = Timeline(say, colour=not as_json and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    result = play(chosen, timeline, show.note if as_json else say, show.emit if as_json else _nothing)
+    return 0 if result["ok"] else 1
+
+
+def play(
+    options: Options,
+    timeline: Timeline,
+    warn: Callable[[str], None],
+    told: Callable[[Result], None] = lambda _: None,
+) -> Result:
+    """Play the story and return its result. `warn` is told what must be heard in any case, `told` gets the result.
+
+    BusError when a step has no outcome in time or the input cannot be read; whatever was started is stopped first. With
+    `serve`, `told` is called before waiting for SIGINT or SIGTERM, with everything still running.
+    """
+    if not options.notices.is_file():
+        raise Usage(f"there is no file {options.notices}", cure="look at --input", code="LF-DEMO-NO-INPUT")
+    started = time.monotonic()
+    with laid_out(options, warn) as stage, ExitStack() as stack:
+        timeline.title(f"Lianfang: seven agencies, one story ({_where(stage)})")
+        held_back, logs = _scenes(stage, timeline, options.notices, stack)
+        result = _result(stage, timeline, held_back, logs, started)
+        _end(stage, timeline, result)
+        told(result)
+        if options.serve:
+            _serve(stage, warn)
+    return result
+
+
+def _scenes(stage: Stage, timeline: Timeline, notices: Path, stack: ExitStack) -> tuple[list[Any], list[Log]]:
+    """Play the scenes; bank-b's core system stays up as long as the stage."""
+    scenes, audit = Scenes(stage, timeline), AuditScene(stage, timeline)
+    timeline.scene(1, "bank-a tells of suspicious accounts")
+    played = scenes.notices(notices)
+    timeline.scene(2, "telecom-c tells of a spoofed call")
+    scenes.spoofed_call()
+    if played is not None:
+        balances = stage.directory / "bank-b-core-system" / "balances.json"
+        write_balances(balances, played.target)
+        stack.enter_context(core_system(stage, balances))
+        timeline.scene(3, "police-a looks, and is refused what it may not have yet")
+        target, traces = scenes.opening(played)
+        timeline.scene(4, "police-a orders, bank-b's core system decides")
+        order_id, refused = scenes.stop(target)
+        timeline.scene(5, "a freeze behind an earlier one, and its release")
+        scenes.freeze(target)
+        timeline.scene(6, "the auditor asks who looked, and trusts no log unseen")
+        audit.who_looked(order_id, traces | {("bank-b", refused)})
+    else:
+        timeline.scene(6, "the auditor trusts no log unseen")
+    return scenes.held_back, audit.logs()
+
+
+def _result(stage: Stage, timeline: Timeline, held_back: list[Any], logs: list[Log], started: float) -> Result:
+    facts = timeline.facts()
+    return {
+        "ok": not timeline.problems and all(log.verified for log in logs),
+        "transport": stage.transport,
+        "duration_ms": round((time.monotonic() - started) * 1000),
+        "dir": str(stage.directory),
+        "nodes": [
+            {"agency": agency, "pid": stage.pids[agency], "dir": str(stage.node(agency))}
+            for agency in stage.federation.agencies
+        ],
+        "steps": facts["steps"],
+        "refusals": facts["refusals"],
+        "held_back": held_back,
+        "logs": [asdict(log) for log in logs],
+    }
+
+
+def _end(stage: Stage, timeline: Timeline, result: Result) -> None:
+    entries = sum(log["entries"] for log in result["logs"])
+    counts = f"{len(result['steps'])} steps, {len(result['refusals'])} refusals, {len(result['held_back'])} rows held"
+    counts += f" back, {entries} log entries, {result['duration_ms'] / 1000:.1f} s"
+    verify = all(log["verified"] for log in result["logs"])
+    timeline.say("")
+    timeline.verdict(f"{counts}; {'all logs verify' if verify else 'NOT ALL LOGS VERIFY'}", good=bool(result["ok"]))
+    shown = _shown(stage.directory)
+    timeline.say("")
+    timeline.say("Try next:")
+    timeline.say(f"  lianfang audit verify {shown}/exports/police-a    check a log from its files")
+    timeline.say("  lianfang demo --input YOUR.csv                    play it with your own bank file")
+    timeline.say("  make demo-serve                                   leave it running, then for example:")
+    timeline.say(f"  lianfang --dir {shown}/police-a inbox             what police-a has received")
+
+
+def _serve(stage: Stage, warn: Callable[[str], None]) -> None:
+    """Say where everything is, and wait until told to stop."""
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    warn("")
+    warn("Everything is still running; Ctrl-C ends it. The nodes:")
+    for agency in stage.federation.agencies:
+        warn(f"  {agency:<10} {_shown(stage.node(agency))}  (process {stage.pids[agency]})")
+    stopping.wait()
+
+
+def _where(stage: Stage) -> str:
+    return "RabbitMQ, seven processes" if stage.transport == "rabbitmq" else "transport in memory, one process"
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _nothing(_: object) -> None:
+    pass
