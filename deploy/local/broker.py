@@ -36,6 +36,8 @@ DEFAULT_DIRECTORY = Path(".lianfang/broker")
 
 _READY_SECONDS_MAX = 90.0
 _STOP_SECONDS_MAX = 30.0
+_GRACE_S = 2.5
+"""After a signal to stop: the broker closes its queues within a second; its management plugin then idles for five."""
 _EPMD_SECONDS_MAX = 10.0
 _POLL_S = 0.1
 _PORTS = range(20_000, 30_000)
@@ -76,12 +78,10 @@ class LocalBroker:
             authority = Authority.open(self.directory / "pki")
             for agency in wanted.agencies:
                 authority.agency(agency)
-            if state.broker is not None and state.broker.is_running():
-                if wanted.agencies != state.agencies:
-                    self._management(state).import_definitions(definitions(wanted, version=state.version[:2]))
-                self._save(replace(state, agencies=wanted.agencies))
-            else:
-                self._boot(installation, replace(state, agencies=wanted.agencies), authority, wanted)
+            if state.broker is None or not state.broker.is_running():
+                self._boot(installation, state, authority, wanted)
+            elif wanted.agencies != state.agencies:
+                self._extend(installation, state, authority, wanted)
         return self.status()
 
     def stop(self) -> bool:
@@ -89,7 +89,7 @@ class LocalBroker:
         if not (self.directory / "state.json").exists():
             return False
         with self._locked():
-            return self._halt(signal.SIGTERM)
+            return self._halt()
 
     def kill(self) -> bool:
         """End the broker at once, as a power cut would; its port mapper stays. For fault tests."""
@@ -153,36 +153,69 @@ class LocalBroker:
         """Return the management interface, as its administrator."""
         return self._management(self._state())
 
+    def _extend(self, installation: Installation, state: _State, authority: Authority, topology: Topology) -> None:
+        """Add agencies to the broker that runs; without its management interface that takes a restart."""
+        if not node_files.has_management(self.directory):
+            self._boot(installation, state, authority, topology)
+            return
+        self._management(state).import_definitions(definitions(topology, version=state.version[:2]))
+        self._save(replace(state, agencies=topology.agencies))
+
     def _boot(self, installation: Installation, state: _State, authority: Authority, topology: Topology) -> None:
-        self._halt(signal.SIGTERM)  # what a crash has left
+        self._halt()  # what a crash has left
         ports = state.ports if _all_free(state.ports) else _free_ports(self.directory)
-        state = replace(state, ports=ports, version=installation.version, broker=None, epmd=None)
+        state = _State(state.node, ports, topology.agencies, version=installation.version)
         self._write_cookie()
         hashed = password_hash(self._password())
         text = definitions_json(topology, hashed, installation.version[:2])
         node_files.write(self.directory, ports, authority, text)
-        environment = node_files.environment(self.directory, state.node, ports)
+        try:
+            self._launch(installation, state)
+        except BaseException:
+            self._halt()  # nothing half started is left
+            raise
+
+    def _launch(self, installation: Installation, state: _State) -> None:
+        ports, environment = state.ports, node_files.environment(self.directory, state.node, state.ports)
         console = self.directory / "log" / "console.log"
-        epmd = spawn(
-            [str(installation.epmd), "-address", "127.0.0.1", "-port", str(ports.epmd)],
-            environment,
-            self.directory,
-            console,
-        )
+        mapper = [str(installation.epmd), "-address", "127.0.0.1", "-port", str(ports.epmd)]
+        epmd = spawn(mapper, environment, self.directory, console)
         self._save(replace(state, epmd=epmd))
-        _await(lambda: _answers(ports.epmd), epmd, _EPMD_SECONDS_MAX, self)
+        self._await(ports.epmd, epmd, _EPMD_SECONDS_MAX)
         broker = spawn([str(installation.server)], environment, self.directory, console)
         self._save(replace(state, epmd=epmd, broker=broker))
-        _await(lambda: _answers(ports.amqps), broker, _READY_SECONDS_MAX, self)
+        self._await(ports.amqps, broker, _READY_SECONDS_MAX)
 
-    def _halt(self, number: signal.Signals) -> bool:
+    def _await(self, port: int, process: Process, seconds: float) -> None:
+        """Wait until the port answers, watching that the process lives; NoAnswer with the log's last lines otherwise."""
+        deadline = time.monotonic() + seconds
+        while not _answers(port):
+            alive = process.is_running()
+            if not alive or time.monotonic() > deadline:
+                reason = f"was not ready within {seconds:.0f} s" if alive else "ended while it was starting"
+                raise NoAnswer(
+                    f"the private broker {reason}",
+                    cure=f"look into {self.directory}/log; its last words: {self.logs(3)}",
+                    code="LF-BROKER-START",
+                )
+            time.sleep(_POLL_S)
+
+    def _halt(self) -> bool:
         state, was_running = self._state(), False
         for process in (state.broker, state.epmd):
             if process is not None and process.is_running():
                 was_running = True
-                process.end(number, _STOP_SECONDS_MAX) or process.end(signal.SIGKILL, _STOP_SECONDS_MAX)
+                self._end(process, state.ports)
         self._save(replace(state, broker=None, epmd=None))
         return was_running
+
+    def _end(self, process: Process, ports: Ports) -> None:
+        """Ask a process to end; insist once it serves nobody any more, or after long patience."""
+        patience = time.monotonic() + _STOP_SECONDS_MAX
+        while not process.end(signal.SIGTERM, _GRACE_S):
+            if not _answers(ports.amqps) or time.monotonic() > patience:
+                process.end(signal.SIGKILL, _STOP_SECONDS_MAX)
+                return
 
     def _management(self, state: _State) -> Management:
         return Management(state.ports.management, self._password())
@@ -225,21 +258,6 @@ class LocalBroker:
         with (self.directory / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-def _await(is_ready: Any, process: Process, seconds: float, broker: LocalBroker) -> None:
-    """Wait until it is ready, watching that it lives; NoAnswer with the log's last lines otherwise."""
-    deadline = time.monotonic() + seconds
-    while not is_ready():
-        alive = process.is_running()
-        if not alive or time.monotonic() > deadline:
-            reason = f"was not ready within {seconds:.0f} s" if alive else "ended while it was starting"
-            raise NoAnswer(
-                f"the private broker {reason}",
-                cure=f"look into {broker.directory}/log; its last words: {broker.logs(3)}",
-                code="LF-BROKER-START",
-            )
-        time.sleep(_POLL_S)
 
 
 def _answers(port: int) -> bool:

@@ -23,31 +23,45 @@ class Ports:
 def write(directory: Path, ports: Ports, authority: Authority, definitions: str) -> None:
     """Write the node's configuration. The Erlang cookie, which is all power over the node, is its owner's alone."""
     server = authority.server()
-    (directory / "rabbitmq.conf").write_text(_rabbitmq_conf(directory, ports, server), encoding="utf-8")
-    (directory / "advanced.config").write_text(_advanced_config(server, authority), encoding="utf-8")
+    (directory / "rabbitmq.conf").write_text(
+        _rabbitmq_conf(directory, ports, _relative(directory, server)), encoding="utf-8"
+    )
+    (directory / "advanced.config").write_text(
+        _advanced_config(_relative(directory, server), authority.revocation_directory.relative_to(directory)),
+        encoding="utf-8",
+    )
     (directory / "enabled_plugins").write_text("[rabbitmq_auth_mechanism_ssl,rabbitmq_management].\n", encoding="utf-8")
     (directory / "rabbitmq-env.conf").write_text("# so that /etc/rabbitmq is not read\n", encoding="utf-8")
     (directory / "definitions.json").write_text(definitions, encoding="utf-8")
     (directory / "log").mkdir(exist_ok=True)
 
 
+def has_management(directory: Path) -> bool:
+    """Say whether the node runs the management plugin: it does not start where the path is not ASCII (3.10.8)."""
+    return str(directory).isascii()
+
+
 def environment(directory: Path, node: str, ports: Ports) -> dict[str, str]:
-    """Return the whole environment for the server, epmd and rabbitmqctl: nothing is taken over but the search path."""
+    """Return the whole environment for the server, epmd and rabbitmqctl: nothing is taken over but the search path.
+
+    Paths are relative to the folder, which is the working directory: RabbitMQ stumbles over Chinese characters in them.
+    """
     return {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "LANG": "C.UTF-8",
-        "HOME": str(directory),  # Erlang's cookie is looked for here
+        "LIANFANG_BROKER": str(directory),  # whose it is, for whoever looks at the process
+        "HOME": ".",  # Erlang's cookie is looked for here
         "RABBITMQ_NODENAME": node,
-        "RABBITMQ_BASE": str(directory),
-        "RABBITMQ_MNESIA_BASE": str(directory / "data"),
-        "RABBITMQ_LOG_BASE": str(directory / "log"),
-        "RABBITMQ_LOGS": str(directory / "log" / "broker.log"),
-        "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
-        "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
-        "RABBITMQ_GENERATED_CONFIG_DIR": str(directory / "generated"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
-        "RABBITMQ_CONF_ENV_FILE": str(directory / "rabbitmq-env.conf"),
-        "RABBITMQ_PID_FILE": str(directory / "broker.pid"),
+        "RABBITMQ_BASE": ".",
+        "RABBITMQ_MNESIA_BASE": "./data",
+        "RABBITMQ_LOG_BASE": "./log",
+        "RABBITMQ_LOGS": "./log/broker.log",
+        "RABBITMQ_CONFIG_FILE": "./rabbitmq.conf",
+        "RABBITMQ_ADVANCED_CONFIG_FILE": "./advanced.config",
+        "RABBITMQ_GENERATED_CONFIG_DIR": "./generated",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": "./enabled_plugins",
+        "RABBITMQ_CONF_ENV_FILE": "./rabbitmq-env.conf",
+        "RABBITMQ_PID_FILE": "./broker.pid",
         "RABBITMQ_DIST_PORT": str(ports.distribution),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_ERLANG_LOOPBACK} -start_epmd false",
         "RABBITMQ_CTL_ERL_ARGS": f"{_ERLANG_LOOPBACK} -start_epmd false",
@@ -55,8 +69,20 @@ def environment(directory: Path, node: str, ports: Ports) -> dict[str, str]:
         "RUNNING_UNDER_SYSTEMD": "true",
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "ERL_EPMD_PORT": str(ports.epmd),
-        "ERL_CRASH_DUMP": str(directory / "log" / "erl_crash.dump"),
+        "ERL_CRASH_DUMP": "./log/erl_crash.dump",
     }
+
+
+def _relative(directory: Path, identity: Identity) -> Identity:
+    """Return the identity's files as seen from the node's working directory.
+
+    The configuration's grammar takes no space, number sign or Chinese character in a path; ours may have them.
+    """
+    return Identity(
+        identity.authority.relative_to(directory),
+        identity.certificate.relative_to(directory),
+        identity.key.relative_to(directory),
+    )
 
 
 def _rabbitmq_conf(directory: Path, ports: Ports, server: Identity) -> str:
@@ -90,31 +116,32 @@ vm_memory_high_watermark.absolute = 1GB
 disk_free_limit.absolute = 500MB
 raft.wal_max_size_bytes = 67108864
 
-load_definitions = {directory}/definitions.json
+load_definitions = definitions.json
+{_management_conf(ports) if has_management(directory) else ""}"""
+
+
+def _management_conf(ports: Ports) -> str:
+    return f"""\
+management.disable_stats = true
+management_agent.disable_metrics_collector = true
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {ports.management}
 """
 
 
-def _advanced_config(server: Identity, authority: Authority) -> str:
+def _advanced_config(server: Identity, revocation: Path) -> str:
     """Return advanced.config: what 3.10 has no key for. It replaces the TLS options as a whole, so they stand here again."""
     return f"""\
-%% coding: utf-8
 [{{rabbit, [
   {{dead_letter_worker_publisher_confirm_timeout, 10000}},
   {{ssl_options, [
-    {{cacertfile, {_erlang(server.authority)}}},
-    {{certfile, {_erlang(server.certificate)}}},
-    {{keyfile, {_erlang(server.key)}}},
+    {{cacertfile, "{server.authority}"}},
+    {{certfile, "{server.certificate}"}},
+    {{keyfile, "{server.key}"}},
     {{verify, verify_peer}}, {{fail_if_no_peer_cert, true}}, {{depth, 2}},
     {{versions, ['tlsv1.3', 'tlsv1.2']}},
     {{crl_check, true}},
-    {{crl_cache, {{ssl_crl_hash_dir, {{internal, [{{dir, {_erlang(authority.revocation_directory)}}}]}}}}}}
+    {{crl_cache, {{ssl_crl_hash_dir, {{internal, [{{dir, "{revocation}"}}]}}}}}}
   ]}}
 ]}}].
 """
-
-
-def _erlang(path: Path) -> str:
-    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

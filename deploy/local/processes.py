@@ -5,7 +5,6 @@ A process id alone is not enough: after a crash or a reboot the kernel gives it 
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,27 +37,36 @@ class Process:
 
 
 def spawn(command: Sequence[str], environment: Mapping[str, str], directory: Path, log: Path) -> Process:
-    """Start a command in a session of its own, with nothing of ours open, its output added to `log`.
-
-    A shell stands between and ends at once, so the process is a child of init and never a zombie of ours.
-    """
-    script = 'log=$1; shift; setsid "$@" >>"$log" 2>&1 </dev/null & echo $!'
-    done = subprocess.run(
-        ["sh", "-c", script, "sh", str(log), *command],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=dict(environment),
-        cwd=directory,
+    """Start a command in a session of its own, with nothing of ours open, its output added to `log`."""
+    pid = os.posix_spawn(
+        "/bin/sh",
+        ["sh", "-c", 'cd "$0" && exec "$@"', str(directory), *command],
+        dict(environment),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
     )
-    pid = int(done.stdout)
     return Process(pid, _start_time(pid) or 0)
 
 
 def _start_time(pid: int) -> int | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    if fields[0] in "ZX" and (_forgotten(pid) or threads <= 1):
+        return None
+    return int(fields[19])
+
+
+def _forgotten(pid: int) -> bool:
+    """Let the kernel forget an ended child of ours; its first thread may be a zombie while others still hold its ports."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return False
