@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol
 
@@ -95,7 +96,7 @@ class Bundle:
         _check_succession(body, pinned)
         _check_validity(body, now_ms)
         _check_descriptors(body)
-        return cls(body, digest)
+        return _made(outer.body, digest)
 
     def is_document(self, document: bytes) -> bool:
         """Say whether these bytes are this very bundle."""
@@ -138,6 +139,12 @@ class Bundle:
     def owner(self, message_type: str) -> Owner | None:
         """Return whose job a message is, or None where it is nobody's."""
         return self._owners.get(message_type)
+
+
+@lru_cache(maxsize=8)
+def _made(body: bytes, digest: bytes) -> Bundle:
+    """Return the bundle of a checked body; the same bytes are read and compiled once, for a bundle never changes."""
+    return Bundle(federation_pb2.PolicyBundleBody.FromString(body), digest)
 
 
 def plan_seal(  # noqa: PLR0913 - each is one word of the question

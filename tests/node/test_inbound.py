@@ -82,9 +82,9 @@ def test_the_brokers_word_must_agree_with_the_signed_header(simulation: Simulati
 
 def test_a_message_for_another_agency_is_refused(simulation: Simulation) -> None:
     """A message that the broker brings to somebody it was not signed for is quarantined."""
-    envelope = stage.sealed_notice(simulation, to=("centre",))
-    stage.deliver(simulation, "police-a", envelope)
-    assert _quarantined(simulation) == ["LF-IN-WIRE-MISMATCH"]
+    stage.deliver(simulation, "centre", stage.sealed_notice(simulation))
+    assert _quarantined(simulation, "centre") == ["LF-IN-WIRE-MISMATCH"]
+    assert not _inbox(simulation, "centre")
 
 
 def test_a_member_cannot_speak_as_another(simulation: Simulation) -> None:
@@ -125,6 +125,7 @@ def test_what_is_out_of_time_or_unknown_is_refused_by_name(
     simulation: Simulation, code: str, field: str, value: int
 ) -> None:
     """Expired, post-dated, of another version or suite: each is refused with its own code, and nothing is lost."""
+    simulation.clock.advance(100)
     envelope = stage.sealed_notice(simulation)
 
     def change(header, _) -> None:
