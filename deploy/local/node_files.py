@@ -30,7 +30,8 @@ def write(directory: Path, ports: Ports, authority: Authority, definitions: str)
         _advanced_config(_relative(directory, server), authority.revocation_directory.relative_to(directory)),
         encoding="utf-8",
     )
-    (directory / "enabled_plugins").write_text("[rabbitmq_auth_mechanism_ssl,rabbitmq_management].\n", encoding="utf-8")
+    plugins = ["rabbitmq_auth_mechanism_ssl", *(["rabbitmq_management"] if has_management(directory) else [])]
+    (directory / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n", encoding="utf-8")
     (directory / "rabbitmq-env.conf").write_text("# so that /etc/rabbitmq is not read\n", encoding="utf-8")
     (directory / "definitions.json").write_text(definitions, encoding="utf-8")
     (directory / "log").mkdir(exist_ok=True)
