@@ -48,7 +48,7 @@ check: setup ## the static gates: format, lint, types, imports, dependencies, sc
 	@$(MAKE) --jobs=2 --keep-going --output-sync=target $(GATES:%=gate-%)
 
 gate-format:
-	@$(BIN)/ruff format --check --quiet . || { echo 'format: run .venv/bin/ruff format'; $(BIN)/ruff format --check .; exit 1; }
+	@$(BIN)/ruff format --check --quiet --output-format concise .
 	@$(BIN)/buf format --diff --exit-code $(PROTOS:%=--path %)
 
 gate-lint:

@@ -72,7 +72,7 @@ say() {
 }
 
 stop() {
-  printf 'lianfang: %s\n  cure: %s\n  code: LF-SETUP\n' "$1" "$2" >&2
+  printf 'lianfang: %s\n  cure: %s\n  code: LF-SETUP-0001\n' "$1" "$2" >&2
   exit 1
 }
 
