@@ -10,6 +10,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -253,7 +254,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _replace(path: Path, content: bytes, mode: int) -> None:
     """Put a whole file in place at once, with its mode from the first byte on."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     partial.unlink(missing_ok=True)
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import secrets
 import urllib.error
 import urllib.request
@@ -53,6 +54,15 @@ class Management:
         for connection in self.connections():
             if connection.get("user") == user:
                 self._ask("DELETE", f"connections/{quote(connection['name'], safe='')}")
+
+    def purge(self, queue: str) -> None:
+        """Forget every message that waits in a queue. The administrator takes the right to do so, and gives it back."""
+        permission = f"permissions/{VIRTUAL_HOST}/{ADMINISTRATOR}"
+        self._ask("PUT", permission, {"configure": "^$", "write": "^$", "read": rf"^{re.escape(queue)}\z"})
+        try:
+            self._ask("DELETE", f"queues/{VIRTUAL_HOST}/{quote(queue, safe='')}/contents")
+        finally:
+            self._ask("PUT", permission, {"configure": "^$", "write": "^$", "read": "^$"})
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         credentials = base64.b64encode(f"{ADMINISTRATOR}:{self.password}".encode()).decode()
