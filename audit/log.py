@@ -218,8 +218,10 @@ class AuditLog:
         """Read the tree from disk if the database lets us; else the next transaction does, before anything else."""
         try:
             begun.connection.invalidate()
-            with store.writer(self._engine, DEADLINE_S) as connection, connection.begin():
+            with store.writer(self._engine, DEADLINE_S) as connection:
+                connection.begin()
                 self._require_own_state(connection)
+                connection.rollback()
         except (DBAPIError, PoolTimeout):
             self._stale = True
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.audit.logs import ENGINES
 from tests.fixtures_postgres import postgres_cluster, postgres_url  # noqa: F401 - fixtures are found by name
 
 
@@ -15,3 +16,10 @@ def sqlite_url(tmp_path):
 def url(request):
     """The address of an empty database."""
     return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture(autouse=True)
+def _dispose():
+    yield
+    while ENGINES:
+        ENGINES.pop().dispose()

@@ -5,6 +5,7 @@ import textwrap
 from hashlib import sha256
 
 from nacl.signing import SigningKey
+from sqlalchemy.engine import Engine
 
 from audit import store
 from audit.checkpoint import LOG_KEY_TYPE, WITNESS_KEY_TYPE, Verifier, cosign
@@ -55,8 +56,17 @@ def entries(count: int, start: int = 0) -> list[bytes]:
     return [entry(number) for number in range(start, start + count)]
 
 
+ENGINES: list[Engine] = []
+"""Engines made by a test; its fixtures dispose of them."""
+
+
+def engine(url: str) -> Engine:
+    ENGINES.append(store.engine(url))
+    return ENGINES[-1]
+
+
 def open_log(url: str, signer: Signer = LOG) -> AuditLog:
-    return AuditLog.open(store.engine(url), signer.verifier)
+    return AuditLog.open(engine(url), signer.verifier)
 
 
 def append(log: AuditLog, leaves) -> list[int]:
