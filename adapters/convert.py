@@ -6,14 +6,16 @@ the file as a whole is found before the first record comes out.
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
+from adapters import passport, platform
 from adapters.errors import RowRefused
+from adapters.groups import grouped
 from adapters.kinds import tidy
 from adapters.model import Converted, HeldBack, RowWarning
 from adapters.plan import Plan, compile_plan
 from adapters.profile import Profile
+from adapters.provenance import held_back, origin
 from adapters.table import Table, read_table
 
 Outcome = Converted | HeldBack
@@ -29,20 +31,12 @@ def convert(profile: Profile, data: bytes, companions: Mapping[str, bytes] = _NO
     return _READERS[profile.file.source.format](profile, data, companions)
 
 
-def origin(profile: Profile, data: bytes) -> dict[str, Any]:
-    """Return the part of the provenance that all records of a file share."""
-    return {
-        "profile": profile.name,
-        "profile_version": profile.version,
-        "source_sha256": sha256(data).digest(),
-    }
-
-
 def _table(profile: Profile, data: bytes, _: Mapping[str, bytes]) -> Iterator[Outcome]:
     table = read_table(data, profile.file.source)
     assert profile.file.target is not None, "checked with the profile"
     plan = compile_plan(profile, profile.file.target.message, profile.file.field, table.columns, table.headers)
-    return _rows(profile, table, plan, origin(profile, data))
+    rows = grouped if profile.file.source.group_by else _rows
+    return rows(profile, table, plan, origin(profile, data))
 
 
 def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Outcome]:
@@ -64,7 +58,7 @@ def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> I
                 notes.append(RowWarning("column_not_carried", "", f"column {header} has no place in the message"))
         provenance = {**base, "record": record, "line": line}
         if notes:
-            provenance["warnings"] = [note.code for note in notes]
+            provenance["warnings"] = list(dict.fromkeys(note.code for note in notes))
         values["provenance"] = provenance
         yield Converted(message(**values), record, line, raw, tuple(notes), partial(lineage, cells, record, line))
 
@@ -80,9 +74,4 @@ def _strangers(profile: Profile, table: Table) -> list[tuple[int, str]]:
     ]
 
 
-def held_back(error: RowRefused, record: int, line: int, raw: bytes) -> HeldBack:
-    """Return the outcome of a record that cannot be used."""
-    return HeldBack(record, line, error.code, error.cause, error.cure, raw)
-
-
-_READERS = {"csv": _table}
+_READERS = {"csv": _table, "xml": platform.read, "passport": passport.read}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from adapters import passport, platform
 from adapters.errors import FileRefused
 from adapters.profile import Profile, profiles
 from adapters.table import header_score
@@ -31,4 +32,8 @@ def _table_score(profile: Profile, data: bytes) -> int:
     return header_score(data, profile.file.source)
 
 
-_SCORES: dict[str, Callable[[Profile, bytes], int]] = {"csv": _table_score}
+_SCORES: dict[str, Callable[[Profile, bytes], int]] = {
+    "csv": _table_score,
+    "xml": platform.score,
+    "passport": passport.score,
+}

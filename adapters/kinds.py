@@ -309,9 +309,16 @@ def read_integer(_: Setting) -> Read:
     return read
 
 
-def write_text(value: Any) -> str:
-    """Return the text itself."""
-    return str(value)
+def read_hex(_: Setting) -> Read:
+    """Bytes, written as hexadecimal digits."""
+
+    def read(text: str, _notes: Notes) -> bytes:
+        try:
+            return bytes.fromhex(text)
+        except ValueError as error:
+            raise refuse(("LF-ROW-HEX", "does not hold hexadecimal digits", "correct it at the source")) from error
+
+    return read
 
 
 _AS_GIVEN = ("text", "code", "attachment")

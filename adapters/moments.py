@@ -185,3 +185,30 @@ def write_instant(form: str, zone_name: str, value: Any) -> str:
         "H": str(moment.hour),
     }
     return "".join(parts.get(piece, piece) for piece in _SPLIT.split(form))
+
+
+_DURATION = (
+    re.compile(r"(?:(?P<h>[0-9]{1,4}):)?(?P<m>[0-9]{1,2}):(?P<s>[0-9]{1,2})"),
+    re.compile(r"(?:(?P<h>[0-9]{1,4})(?:小时|时))?(?:(?P<m>[0-9]{1,2})分钟?)?(?:(?P<s>[0-9]{1,6})秒?)?"),
+)
+
+
+def read_duration(_: Setting) -> Read:
+    """Seconds: a whole number, 1:02:03, or 1小时2分3秒."""
+
+    def read(text: str, _notes: Notes) -> int:
+        bare = identifier(text)
+        for pattern in _DURATION:
+            found = pattern.fullmatch(bare)
+            if found is not None and bare:
+                hours, minutes, seconds = (int(found[part] or 0) for part in ("h", "m", "s"))
+                return hours * 3600 + minutes * 60 + seconds
+        raise refuse(
+            (
+                "LF-ROW-DURATION",
+                "does not hold a duration",
+                "correct it at the source: seconds, or hours:minutes:seconds",
+            )
+        )
+
+    return read

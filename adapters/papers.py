@@ -35,13 +35,13 @@ def media_type(content: bytes) -> str:
 
 
 def read_paper(setting: Setting) -> Read:
-    """An Attachment from `name:base64`, as the XML reader hands papers over."""
+    """An Attachment from a name and base64, as the XML reader hands papers over (adapters/markup.py)."""
     prefixes = setting.verbs.parse.prefixes
     numbers = {prefix: common_pb2.AttachmentKind.Value(name) for prefix, name in prefixes.items()}
     path = setting.path
 
     def read(text: str, notes: Notes) -> dict[str, Any]:
-        name, _, encoded = text.partition("\x1f")
+        name, _, encoded = text.partition("\u0002")
         try:
             content = base64.b64decode("".join(encoded.split()), validate=True)
         except binascii.Error as error:
@@ -70,3 +70,8 @@ def read_paper(setting: Setting) -> Read:
         }
 
     return read
+
+
+def paper_names(text: str) -> str:
+    """Return the names of the papers alone: what lineage keeps, for the papers themselves are in the message."""
+    return ", ".join(paper.partition("\u0002")[0] for paper in text.split("\u0003"))

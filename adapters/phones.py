@@ -28,6 +28,26 @@ def read_phone(setting: Setting) -> Read:
     return read
 
 
+def read_tn(setting: Setting) -> Read:
+    """A PhoneRef from a PASSporT's tn, which has its country code and no plus sign (RFC 8225 section 5.2.1).
+
+    Some providers write national numbers all the same; then the profile's region is assumed.
+    """
+    region = setting.profile.source.region
+
+    def read(text: str, _: Notes) -> dict[str, Any]:
+        digits = text.removeprefix("+")
+        if digits.isascii() and digits.isdecimal() and not digits.startswith("0"):
+            try:
+                if phonenumbers.is_valid_number(phonenumbers.parse(f"+{digits}")):
+                    return {"e164": f"+{digits}", "raw": text, "kind": _E164}
+            except phonenumbers.NumberParseException:
+                pass
+        return dict(phone(text, region))
+
+    return read
+
+
 @lru_cache(maxsize=4096)
 def phone(text: str, region: str) -> dict[str, Any]:
     """Return the parts of a PhoneRef for a number as written. RowRefused when a spreadsheet has ruined it."""

@@ -23,6 +23,7 @@ from adapters.kinds import (
     read_account,
     read_bank,
     read_code,
+    read_hex,
     read_id,
     read_integer,
     read_text,
@@ -30,9 +31,9 @@ from adapters.kinds import (
     tidy,
 )
 from adapters.model import Lineage
-from adapters.moments import read_instant
-from adapters.papers import read_paper
-from adapters.phones import read_phone
+from adapters.moments import read_duration, read_instant
+from adapters.papers import paper_names, read_paper
+from adapters.phones import read_phone, read_tn
 from adapters.profile import Mapping_, Profile, ProfileFile
 from schemas import registry
 from schemas.errors import UnknownType
@@ -48,6 +49,9 @@ READERS: dict[str, tuple[Callable[[Setting], Read], str]] = {
     "bank": (read_bank, "lianfang.v1.BankRef"),
     "id": (read_id, "lianfang.v1.PersonRef"),
     "phone": (read_phone, "lianfang.v1.PhoneRef"),
+    "tn": (read_tn, "lianfang.v1.PhoneRef"),
+    "duration": (read_duration, ""),
+    "hex": (read_hex, ""),
     "money": (read_money, "lianfang.v1.Money"),
     "instant": (read_instant, "lianfang.v1.Instant"),
     "paper": (read_paper, "lianfang.v1.Attachment"),
@@ -118,9 +122,8 @@ class Plan:
             for place in step.places:
                 if cells[place].strip():
                     kind = step.verb.rsplit(" ", 1)[-1]
-                    found.append(
-                        Lineage(step.path, record, line, step.column, cells[place], done_to(cells[place], kind))
-                    )
+                    raw = paper_names(cells[place]) if kind == "paper" else cells[place]
+                    found.append(Lineage(step.path, record, line, step.column, raw, done_to(raw, kind)))
         return tuple(found)
 
 

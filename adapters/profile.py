@@ -96,8 +96,6 @@ class Parse(_Strict):
     """For instants, tried in order; the first is the one written."""
     scheme: str = ""
     """Code list, for codes."""
-    type_from: str = ""
-    """Column with the kind of an identity document."""
     currency_from: str = ""
     """Column with the currency of an amount."""
     prefixes: dict[str, str] = {}
@@ -167,7 +165,6 @@ class Writing(_Strict):
     writes: list[str]
     head: dict[str, str]
     """Elements of the head: a text in which {code}, {serial}, {peer} and {agency} are filled in."""
-    separate: str = ""
 
 
 class ProfileFile(_Strict):

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 
 from google.protobuf.message import Message
 
+from adapters import platform
 from adapters.errors import FileRefused
 from adapters.model import Rendered
 from adapters.profile import Profile
 
 Writer = Callable[[Profile, Message, Mapping[str, str]], Rendered]
-_WRITERS: dict[str, Writer] = {}
+_WRITERS: dict[str, Writer] = {"xml": platform.write}
 
 
 def render(profile: Profile, message: Message, context: Mapping[str, str]) -> Rendered:

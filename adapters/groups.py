@@ -1,0 +1,83 @@
+"""Tables whose lines belong together: the lines of one subject become one message.
+
+- A record is all readable lines of one subject, up to the most that a message holds; then the next record begins.
+- A line that cannot be read is a record of its own, held back; it costs its neighbours nothing.
+- At most `BUFFERED_MAX` lines wait for their like; then the oldest subject's record is finished, so memory stays flat.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any
+
+from adapters.errors import RowRefused
+from adapters.kinds import tidy
+from adapters.model import Converted, HeldBack, Lineage, RowWarning
+from adapters.plan import Cells, Plan
+from adapters.profile import Profile
+from adapters.provenance import held_back
+from adapters.table import Table
+
+BUFFERED_MAX = 65_536
+
+
+@dataclass
+class _Group:
+    """The lines of one subject so far."""
+
+    values: dict[str, Any]
+    lines: list[tuple[int, Cells]] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
+    notes: list[RowWarning] = field(default_factory=list)
+
+
+def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Converted | HeldBack]:
+    """Yield one message for each subject's lines; held-back lines come out where they stand."""
+    source = profile.file.source
+    place = table.columns[source.group_by]
+    open_groups: dict[str, _Group] = {}
+    records = count(1)
+    waiting = 0
+    for row in table.rows:
+        notes: list[RowWarning] = []
+        try:
+            if row.refused is not None:
+                raise row.refused
+            values = plan.values(row.cells, notes)
+        except RowRefused as error:
+            yield held_back(error, next(records), row.line, row.raw)
+            continue
+        subject = tidy(row.cells[place])
+        group = open_groups.setdefault(subject, _Group({**values, source.group_as: []}))
+        group.values[source.group_as] += values.get(source.group_as, [])
+        group.lines.append((row.line, row.cells))
+        group.raw.append(row.raw)
+        group.notes += notes
+        waiting += 1
+        full = subject if len(group.lines) == source.group_max else None
+        if full is None and waiting == BUFFERED_MAX:
+            full = next(iter(open_groups))
+        if full is not None:
+            waiting -= len(open_groups[full].lines)
+            yield _finished(open_groups.pop(full), plan, base, next(records))
+    for group in open_groups.values():
+        yield _finished(group, plan, base, next(records))
+
+
+def _finished(group: _Group, plan: Plan, base: dict[str, Any], record: int) -> Converted:
+    line = group.lines[0][0]
+    codes = list(dict.fromkeys(note.code for note in group.notes))
+    group.values["provenance"] = {**base, "record": record, "line": line, "warnings": codes}
+    trace = partial(_lineage, plan, tuple(group.lines), record)
+    return Converted(plan.message(**group.values), record, line, b"".join(group.raw), tuple(group.notes), trace)
+
+
+def _lineage(plan: Plan, lines: tuple[tuple[int, Cells], ...], record: int) -> tuple[Lineage, ...]:
+    found: list[Lineage] = []
+    for number, (line, cells) in enumerate(lines):
+        for item in plan.lineage(cells, record, line):
+            inside = "[0]" in item.field
+            if inside or number == 0:
+                found.append(item._replace(field=item.field.replace("[0]", f"[{number}]", 1)))
+    return tuple(found)

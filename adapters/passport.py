@@ -1,0 +1,116 @@
+"""Files of SHAKEN tokens → reports of spoofed calls. A record is a line that holds a token, bare or in an Identity header."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from adapters import tokens
+from adapters.errors import FileRefused, RowRefused
+from adapters.model import Converted, HeldBack, RowWarning
+from adapters.plan import Plan, compile_plan
+from adapters.profile import Profile
+from adapters.provenance import held_back, origin
+
+COLUMNS = ("token", "ppt", "attest", "orig", "dest", "div", "iat", "origid", "verification", "certificate_sha256")
+LIST_MARK = "\u0003"
+FILE_BYTES_MAX = 16 * 1024 * 1024
+TOKENS_MAX = 10_000
+_HEADER_NAME = "identity:"
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line with a token: the whole line is the evidence."""
+
+    number: int
+    raw: bytes
+    evidence: str
+    token: str
+
+
+def read(profile: Profile, data: bytes, companions: Mapping[str, bytes]) -> Iterator[Converted | HeldBack]:
+    """Read every token of a file and verify each with the certificates among the companions."""
+    lines = _lines(data)
+    if not lines:
+        raise FileRefused(
+            "the file holds no token", cure="give the Identity header or the token of the call", code="LF-FILE-NO-TOKEN"
+        )
+    given = tokens.certificates(companions)
+    assert profile.file.target is not None, "checked with the profile"
+    columns = {name: place for place, name in enumerate(COLUMNS)}
+    plan = compile_plan(profile, profile.file.target.message, profile.file.field, columns, COLUMNS)
+    return _rows(profile, plan, lines, given, data)
+
+
+def score(_: Profile, data: bytes) -> int:
+    """Say whether a file is one of tokens: 900 or 0."""
+    if len(data) > FILE_BYTES_MAX or tokens.TOKEN.search(data) is None:
+        return 0
+    for line in _lines(data):
+        try:
+            if tokens.take_apart(line.token).header.get("ppt") in tokens.TYPES:
+                return 900
+        except RowRefused:
+            continue
+    return 0
+
+
+def _lines(data: bytes) -> list[_Line]:
+    if len(data) > FILE_BYTES_MAX:
+        raise FileRefused(f"the file has more than {FILE_BYTES_MAX} bytes", cure="split it", code="LF-FILE-SIZE")
+    found = []
+    for number, raw in enumerate(data.splitlines(keepends=True), 1):
+        match = tokens.TOKEN.search(raw)
+        if match is None:
+            continue
+        if len(found) == TOKENS_MAX:
+            raise FileRefused(f"the file has more than {TOKENS_MAX} tokens", cure="split it", code="LF-FILE-SIZE")
+        text = raw.decode("ascii", errors="backslashreplace").strip()
+        evidence = text[len(_HEADER_NAME) :].strip() if text.lower().startswith(_HEADER_NAME) else text
+        found.append(_Line(number, raw, evidence, match[0].decode("ascii")))
+    return found
+
+
+def _rows(
+    profile: Profile, plan: Plan, lines: list[_Line], given: Mapping[str, list[tokens.x509.Certificate]], data: bytes
+) -> Iterator[Converted | HeldBack]:
+    base = origin(profile, data)
+    for record, line in enumerate(lines, 1):
+        notes: list[RowWarning] = []
+        try:
+            cells = _cells(line, given, notes)
+            values = plan.values(cells, notes)
+        except RowRefused as error:
+            yield held_back(error, record, line.number, line.raw)
+            continue
+        codes = list(dict.fromkeys(note.code for note in notes))
+        values["provenance"] = {**base, "record": record, "line": line.number, "warnings": codes}
+        trace = partial(plan.lineage, cells, record, line.number)
+        yield Converted(plan.message(**values), record, line.number, line.raw, tuple(notes), trace)
+
+
+def _cells(line: _Line, given: Mapping[str, list[tokens.x509.Certificate]], notes: list[RowWarning]) -> list[str]:
+    token = tokens.take_apart(line.token)
+    outcome = tokens.verify(token, given)
+    claims = token.claims
+    for name in ("orig", "dest", "div"):
+        if isinstance(claims.get(name), str):
+            notes.append(
+                RowWarning("claim_as_text", name, f"the claim {name} is a text that holds JSON (RFC 8225 5.2.1)")
+            )
+    if not isinstance(claims.get("iat"), int):
+        notes.append(RowWarning("claim_as_text", "issued_at", "the claim iat is not a number (RFC 8225 5.1.1)"))
+    if outcome.code != tokens.VERIFIED:
+        notes.append(RowWarning("token_not_verified", "verification", f"verification ended with {outcome.code}"))
+    return [
+        line.evidence,
+        str(token.header.get("ppt", "")),
+        str(claims.get("attest", "")),
+        next(iter(tokens.numbers_of(claims.get("orig"))), ""),
+        LIST_MARK.join(tokens.numbers_of(claims.get("dest"))),
+        LIST_MARK.join(tokens.numbers_of(claims.get("div"))),
+        tokens.issued_at(claims),
+        str(claims.get("origid", "")),
+        outcome.code,
+        outcome.certificate_sha256.hex(),
+    ]

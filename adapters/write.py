@@ -1,0 +1,167 @@
+"""Fields of a message become elements of a record, by the same mapping that reads them; what is left over is the loss.
+
+- A value that the dialect has no form for is not written and is named: a code of another list, an enumeration it lacks.
+- `provenance` says where a message came from and is replaced by the record's own; it is no loss.
+- A constant of the record (why an order is made, where its code implies it) is carried by the code.
+"""
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import Message
+
+from adapters.amounts import write_money
+from adapters.kinds import write_account
+from adapters.moments import write_instant
+from adapters.profile import Mapping_, ProfileFile, Record
+from schemas.v1 import common_pb2
+
+_CARRIES: dict[str, frozenset[str]] = {
+    "account": frozenset({"scheme", "number", "sub_account", "masked"}),
+    "bank": frozenset({"scheme", "code"}),
+    "id": frozenset({"id_number", "id_checksum_bad"}),
+    "money": frozenset({"minor_units", "currency", "currency_assumed"}),
+    "instant": frozenset({"utc_ms", "precision", "zone_source", "zone", "raw"}),
+    "code": frozenset({"scheme", "code", "raw"}),
+    "phone": frozenset({"e164", "raw", "kind", "region_assumed"}),
+    "paper": frozenset({"kind", "sha256", "media_type", "filename", "content"}),
+}
+"""Which parts of a shared type each kind of text holds."""
+_SKIPPED = frozenset({"provenance"})
+
+
+@dataclass
+class Written:
+    """What a message gives to a record."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    papers: list[tuple[str, str]] | None = None
+    loss: tuple[str, ...] = ()
+
+
+class Carrier:
+    """Writes the messages of one kind of record."""
+
+    def __init__(self, file: ProfileFile, record: Record, fields: Mapping[str, Mapping_]) -> None:
+        self._file = file
+        self._record = record
+        self._fields = fields
+        self.elements = frozenset(
+            name for verbs in fields.values() for name in (verbs.source, verbs.parse.currency_from) if name
+        )
+        """Elements that a field of the message is read from."""
+
+    def write(self, message: Message) -> Written:
+        """Return the texts of the record and the fields that it cannot carry."""
+        written = Written()
+        carried: dict[str, str] = {}
+        inexact: list[str] = []
+        for path, verbs in self._fields.items():
+            value = _at(message, path)
+            if value is None:
+                continue
+            if verbs.parse.kind == "paper":
+                written.papers = [self._paper(paper, verbs) for paper in value]
+                carried[path] = "paper"
+                continue
+            text = self._text(value, verbs)
+            if text is None:
+                continue
+            assert isinstance(verbs.source, str), "a record's field has one element"
+            if written.texts.setdefault(verbs.source, text) != text and not verbs.map:
+                continue
+            carried[path] = verbs.parse.kind
+            if verbs.parse.kind == "money" and verbs.parse.currency_from:
+                self._currency(value, path, verbs, written, inexact)
+            if verbs.parse.kind == "instant" and value.utc_ms % 1000:
+                inexact.append(f"{path}.utc_ms")
+        for path, text in self._record.const.items():
+            if _name_at(message, path) == text:
+                carried[path] = "text"
+        written.loss = (*_left_over(message, "", "", carried), *inexact)
+        return written
+
+    def _currency(self, value: Any, path: str, verbs: Mapping_, written: Written, inexact: list[str]) -> None:
+        """Write an amount's currency beside it; two amounts that share the element must agree."""
+        element = verbs.parse.currency_from
+        if element not in self._record.layout:
+            if value.currency != self._file.source.currency:
+                inexact.append(f"{path}.currency")
+        elif written.texts.setdefault(element, value.currency) != value.currency:
+            inexact.append(f"{path}.currency")
+
+    def _text(self, value: Any, verbs: Mapping_) -> str | None:
+        if verbs.map and verbs.parse.kind == "text":
+            return _unmapped(value, self._file.table[verbs.map.table])
+        return _FORMS[verbs.parse.kind](value, verbs, self._file)
+
+    def _paper(self, paper: Any, verbs: Mapping_) -> tuple[str, str]:
+        """Return a paper's name, which begins with what it is, and its content."""
+        kind = common_pb2.AttachmentKind.Name(paper.kind)
+        prefix = next((mark for mark, name in verbs.parse.prefixes.items() if name == kind), "")
+        name = paper.filename or "paper"
+        return (name if name.startswith(prefix) else f"{prefix}-{name}"), base64.b64encode(paper.content).decode()
+
+
+def _unmapped(value: Any, table: Mapping[str, str]) -> str | None:
+    return next((code for code, word in table.items() if word == value), None)
+
+
+_FORMS: dict[str, Callable[[Any, Mapping_, ProfileFile], str | None]] = {
+    "text": lambda value, _verbs, _file: str(value),
+    "integer": lambda value, _verbs, _file: str(value),
+    "account": lambda value, _verbs, _file: write_account(value) or None,
+    "bank": lambda value, _verbs, _file: value.code if value.scheme in ("CNAPS", "LOCAL", "") and value.code else None,
+    "id": lambda value, _verbs, _file: value.id_number or None,
+    "phone": lambda value, _verbs, _file: value.raw or value.e164 or None,
+    "money": lambda value, verbs, _file: write_money(verbs.scale, value),
+    "instant": lambda value, verbs, file: write_instant(verbs.parse.formats[0], file.source.zone, value),
+    "code": lambda value, verbs, _file: value.code if value.scheme == verbs.parse.scheme else None,
+}
+
+
+def _at(message: Any, path: str) -> Any:
+    """Return what stands at a path; None when it is not set. An enumeration comes as its name."""
+    value = message
+    for piece in path.split("."):
+        name, _, index = piece.rstrip("]").partition("[")
+        descriptor = value.DESCRIPTOR.fields_by_name[name]
+        if descriptor.is_repeated:
+            items = getattr(value, name)
+            if index:
+                if len(items) <= int(index):
+                    return None
+                value = items[int(index)]
+                continue
+            return items if len(items) else None
+        if descriptor.has_presence and not value.HasField(name):
+            return None
+        value = getattr(value, name)
+        if descriptor.enum_type is not None:
+            return descriptor.enum_type.values_by_number[value].name if value else None
+    return value if isinstance(value, Message) or value != "" else None
+
+
+def _name_at(message: Message, path: str) -> str:
+    return str(_at(message, path))
+
+
+def _left_over(message: Any, prefix: str, kind: str, carried: Mapping[str, str]) -> list[str]:
+    """Return the paths of what is set and was not written."""
+    lost: list[str] = []
+    for descriptor, value in message.ListFields():
+        path = f"{prefix}{descriptor.name}"
+        if path in _SKIPPED or descriptor.name in _CARRIES.get(kind, ()):
+            continue
+        if descriptor.message_type is None:
+            if path not in carried:
+                lost.append(path)
+        elif descriptor.is_repeated:
+            for number, item in enumerate(value):
+                element = f"{path}[{number}]"
+                lost += _left_over(item, f"{element}.", carried.get(element, carried.get(path, "")), carried)
+        else:
+            lost += _left_over(value, f"{path}.", carried.get(path, ""), carried)
+    return lost
