@@ -40,10 +40,6 @@ class Management:
         answer: list[dict[str, Any]] = self._ask("GET", path)
         return answer
 
-    def purge(self, queue: str) -> None:
-        """Forget every message that waits in a queue: what an earlier federation of the same names has left."""
-        self._ask("DELETE", f"queues/{VIRTUAL_HOST}/{quote(queue, safe='')}/contents")
-
     def connections(self) -> list[dict[str, Any]]:
         """Return every connection with its name and user."""
         answer: list[dict[str, Any]] = self._ask("GET", "connections")
