@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from cryptography.x509 import Certificate
+
 from adapters import tokens
 from adapters.errors import FileRefused, RowRefused
 from adapters.model import Converted, HeldBack, RowWarning
@@ -58,7 +60,7 @@ def score(_: Profile, data: bytes) -> int:
 def _lines(data: bytes) -> list[_Line]:
     if len(data) > FILE_BYTES_MAX:
         raise FileRefused(f"the file has more than {FILE_BYTES_MAX} bytes", cure="split it", code="LF-FILE-SIZE")
-    found = []
+    found: list[_Line] = []
     for number, raw in enumerate(data.splitlines(keepends=True), 1):
         match = tokens.TOKEN.search(raw)
         if match is None:
@@ -72,7 +74,7 @@ def _lines(data: bytes) -> list[_Line]:
 
 
 def _rows(
-    profile: Profile, plan: Plan, lines: list[_Line], given: Mapping[str, list[tokens.x509.Certificate]], data: bytes
+    profile: Profile, plan: Plan, lines: list[_Line], given: Mapping[str, list[Certificate]], data: bytes
 ) -> Iterator[Converted | HeldBack]:
     base = origin(profile, data)
     for record, line in enumerate(lines, 1):
@@ -89,15 +91,15 @@ def _rows(
         yield Converted(plan.message(**values), record, line.number, line.raw, tuple(notes), trace)
 
 
-def _cells(line: _Line, given: Mapping[str, list[tokens.x509.Certificate]], notes: list[RowWarning]) -> list[str]:
+def _cells(line: _Line, given: Mapping[str, list[Certificate]], notes: list[RowWarning]) -> list[str]:
     token = tokens.take_apart(line.token)
     outcome = tokens.verify(token, given)
     claims = token.claims
-    for name in ("orig", "dest", "div"):
-        if isinstance(claims.get(name), str):
-            notes.append(
-                RowWarning("claim_as_text", name, f"the claim {name} is a text that holds JSON (RFC 8225 5.2.1)")
-            )
+    notes += [
+        RowWarning("claim_as_text", path, f"the claim {name} is a text that holds JSON (RFC 8225 section 5.2.1)")
+        for name, path in (("orig", "presented_number"), ("dest", "called_numbers"), ("div", "diversions"))
+        if isinstance(claims.get(name), str)
+    ]
     if not isinstance(claims.get("iat"), int):
         notes.append(RowWarning("claim_as_text", "issued_at", "the claim iat is not a number (RFC 8225 5.1.1)"))
     if outcome.code != tokens.VERIFIED:

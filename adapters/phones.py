@@ -63,10 +63,12 @@ def phone(text: str, region: str) -> dict[str, Any]:
         parsed = phonenumbers.parse(number, region or None)
     except phonenumbers.NumberParseException:
         return {"raw": raw, "kind": _OTHER}
-    if not phonenumbers.is_possible_number(parsed):
+    assumed = not number.startswith("+")
+    # A number that names its country need only be possible; one whose country is assumed must exist there.
+    if not (phonenumbers.is_valid_number if assumed else phonenumbers.is_possible_number)(parsed):
         return {"raw": raw, "kind": _OTHER}
     e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    return {"e164": e164, "raw": raw, "kind": _E164, "region_assumed": not number.startswith("+")}
+    return {"e164": e164, "raw": raw, "kind": _E164, "region_assumed": assumed}
 
 
 def _bare(number: str, region: str) -> str:
