@@ -109,7 +109,7 @@ def load(directory: Path, environment: Mapping[str, str] | None = None) -> tuple
     origins = dict.fromkeys(_leaves(values), "node.toml")
     for key, value in _overrides(environment if environment is not None else os.environ):
         _set(values, key, value)
-        origins[".".join(key)] = f"environment {ENVIRONMENT_PREFIX}{'__'.join(key).upper()}"
+        origins[".".join(key)] = f"environment {ENVIRONMENT_PREFIX}NODE_{'__'.join(key).upper()}"
     try:
         config = NodeConfig.model_validate(values)
     except ValidationError as error:
