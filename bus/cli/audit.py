@@ -29,14 +29,18 @@ def audit() -> None:
 @click.argument("exported", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--vkey", default="", metavar="KEY", help="The log's verifier key, or a file that holds it.")
 @click.option("--witness", multiple=True, metavar="KEY", help="A witness that must have cosigned; repeatable.")
+@click.option("--no-witness", is_flag=True, help="Demand no cosignature: nothing then speaks against a second history.")
 @desk
-def verify(desk: Desk, exported: Path, vkey: str, witness: tuple[str, ...]) -> None:
+def verify(desk: Desk, exported: Path, vkey: str, witness: tuple[str, ...], *, no_witness: bool) -> None:
     """Check an exported log in DIR from its files alone."""
     from audit.verify import verify_directory  # noqa: PLC0415 - lazy: help must not pay for it
 
     if not exported.is_dir():
         raise NotFound(f"there is no directory {exported}", cure="name what `lianfang audit export` wrote")
-    report = verify_directory(exported, _key(vkey), [_key(text) for text in witness] if witness else None)
+    if witness and no_witness:
+        raise Usage("--witness and --no-witness contradict each other", cure="give one of them")
+    demanded = [_key(text) for text in witness] if witness or no_witness else None
+    report = verify_directory(exported, _key(vkey), demanded)
     value = {
         "ok": report.ok,
         "origin": report.origin,
@@ -45,7 +49,7 @@ def verify(desk: Desk, exported: Path, vkey: str, witness: tuple[str, ...]) -> N
         "cosigned": list(report.cosigned),
         "first_bad": report.first_bad,
         "problems": list(report.problems),
-        "keys_from_export": {"log": not vkey, "witnesses": not witness},
+        "keys_from_export": {"log": not vkey, "witnesses": demanded is None},
     }
     if not report.ok and not desk.as_json:
         show.say(_verified(value))

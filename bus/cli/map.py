@@ -110,7 +110,7 @@ def _read(name: str, file: Path, companion: tuple[str, ...], write: Callable[[An
                 outcome.refused.append({"row": row.record, "code": row.code, "cause": row.cause, "cure": row.cure})
                 continue
             try:
-                checks.require_valid(row.message)
+                checks.require_valid_record(row.message)
             except MessageRefused as error:
                 rule = error.violations[0].rule
                 outcome.refused.append({"row": row.record, "code": rule, "cause": error.cause, "cure": error.cure})

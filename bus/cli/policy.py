@@ -35,7 +35,8 @@ def explain(desk: Desk, message: str, fields: tuple[str, ...], statement: dict[s
 
 
 def _bundle(bundle: dict[str, Any]) -> Iterator[str]:
-    yield f"Policy bundle {bundle['serial']}, SHA-256 {bundle['sha256']}. What no row permits is refused."
+    yield f"Policy bundle {bundle['serial']}, SHA-256 {bundle['sha256']}"
+    yield "What no row permits is refused."
     for row in bundle["rows"]:
         yield from show.wrapped(row)
 

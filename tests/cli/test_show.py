@@ -1,0 +1,42 @@
+"""How results look."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.cli import show
+
+
+@given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=200)), max_size=5))
+def test_a_table_never_drives_the_terminal(rows: list[tuple[str, str]]) -> None:
+    """Whatever stands in a cell, a table has no control character but the ends of its lines."""
+    for line in show.table(("name", "value"), rows):
+        assert line == show.plain(line)
+
+
+@given(st.lists(st.tuples(st.text(st.characters(codec="gb18030"), max_size=20), st.text(max_size=300)), max_size=5))
+def test_a_table_fits_in_100_columns_and_loses_nothing(rows: list[tuple[str, str]]) -> None:
+    """A table whose first columns are short is at most 100 columns wide, and every word of it is there."""
+    short = [(show.plain(name)[:15], text) for name, text in rows]
+    lines = list(show.table(("name", "value"), short))
+    assert all(show.width(line) <= show.COLUMNS for line in lines)
+    seen = "".join("".join(lines).split())
+    for _, text in short:
+        assert "".join(show.plain(text).split()) in seen
+
+
+def test_chinese_characters_take_two_columns() -> None:
+    """Columns stay in line when cells hold Chinese."""
+    assert list(show.table(("名", "x"), [("银行", "1"), ("bank", "2")])) == ["名    x", "银行  1", "bank  2"]
+
+
+def test_a_long_value_goes_on_below_its_own_column() -> None:
+    """The last column is wrapped under itself, between words."""
+    lines = list(show.facts([("cause", "word " * 40)]))
+    assert len(lines) == 3
+    assert all(line.startswith("       word") for line in lines[1:])
+
+
+def test_an_instant_is_shown_in_utc_and_none_as_a_dash() -> None:
+    """Times name their zone; there is none for 0."""
+    assert show.when(1_793_000_000_000) == "2026-10-26 07:33:20Z"
+    assert show.when(0) == "-"
