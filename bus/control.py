@@ -19,9 +19,12 @@ from typing import Any
 
 import structlog
 
+from audit.errors import AuditError, AuditUnavailable, CommitUnknown
 from bus import limits
 from bus.errors import BusError, Retry, Usage
 from bus.parts import Actor
+from bus.sealing.errors import SealingError
+from schemas.errors import SchemaError
 
 _log = structlog.get_logger(__name__)
 
@@ -100,6 +103,8 @@ class ControlServer:
             return {"ok": True, "result": self._perform(actor, line)}
         except BusError as error:
             return {"ok": False, "error": error.as_dict()}
+        except (AuditError, SchemaError, SealingError) as error:
+            return {"ok": False, "error": _facts(error)}
         except Exception as error:  # noqa: BLE001 - the edge: a caller gets an answer, the log gets the type
             _log.exception("control.failed", error_type=type(error).__name__)
             return {
@@ -130,6 +135,14 @@ class ControlServer:
                 "the request is not of this protocol", cure="use the lianfang command of this release"
             ) from None
         return operation(actor, arguments)
+
+
+def _facts(error: AuditError | SchemaError | SealingError) -> dict[str, Any]:
+    """Return an error of another package as it crosses the socket: a log that takes no writes now is worth a new try."""
+    retry = isinstance(error, AuditUnavailable | CommitUnknown)
+    usage = isinstance(error, SchemaError)
+    code = 75 if retry else 2 if usage else 1
+    return {"code": error.code, "cause": error.cause, "cure": error.cure, "exit": code}
 
 
 def call(directory: Path, operation: str, arguments: dict[str, Any] | None = None, timeout_s: float = 60.0) -> Any:

@@ -190,7 +190,12 @@ def as_dict(data: bytes) -> dict[str, Any]:
     return {**shown, "at_ms": entry.at_ms}
 
 
-def _entry(parts: Parts, kind: leaf_pb2.Kind, action: leaf_pb2.Action, decision: Decision | None) -> leaf_pb2.Leaf:
+def _entry(
+    parts: Parts,
+    kind: leaf_pb2.Kind.ValueType,
+    action: leaf_pb2.Action.ValueType,
+    decision: Decision | None,
+) -> leaf_pb2.Leaf:
     entry = leaf_pb2.Leaf(
         at_ms=parts.clock.now_ms(),
         kind=kind,

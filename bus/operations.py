@@ -196,7 +196,7 @@ class NodeOperations:
         whole = MessageToDict(opened.message, preserving_proto_field_name=True)
         wanted = set(fields) or {
             field.name
-            for name, group in field_classes.fields_by_class(opened.message.DESCRIPTOR).items()  # type: ignore[arg-type]  # upb
+            for name, group in field_classes.fields_by_class(opened.message.DESCRIPTOR).items()
             for field in group
             if name in classes
         }

@@ -11,6 +11,7 @@ Nothing here opens a socket or a file.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import Message
@@ -333,7 +334,7 @@ class Outbound:
                 },
             )
 
-    def _transaction(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the log's context manager
+    def _transaction(self) -> AbstractContextManager[LogTransaction]:
         return self._parts.log.transaction(self._parts.append_deadline_s)
 
 

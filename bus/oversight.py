@@ -10,17 +10,20 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
 from google.protobuf.message import DecodeError
 from sqlalchemy import select
 
 from audit.checkpoint import Verifier, checkpoint_size
-from audit.errors import AuditError, ForkDetected
+from audit.errors import AuditError, ForkDetected, LogFrozen
 from audit.mirror import Mirror
 from bus import limits, store
 from bus.outbound import Draft, Outbound
 from bus.parts import Actor, Parts, Statement
 from bus.sealing.verify import VerifiedEnvelope
 from schemas.v1 import oversight_pb2
+
+_log = structlog.get_logger(__name__)
 
 WITNESS = Actor("svc-witness", service=True)
 _AUDIT = Statement("audit", "ATF5")
@@ -68,7 +71,8 @@ class Oversight:
         drafts = []
         position = start
         while position < size:
-            stop, taken, leaves = position, 0, []
+            stop, taken = position, 0
+            leaves: list[bytes] = []
             for leaf in self._parts.log.leaves(position, min(size, position + limits.SHIPMENT_LEAVES_MAX)):
                 if leaves and taken + len(leaf) > limits.SHIPMENT_BYTES_MAX:
                     break
@@ -98,7 +102,10 @@ class Oversight:
                 return
             covered = self._extend(agency, mirror, body)
         except ForkDetected as error:
-            self._answer(envelope, oversight_pb2.Cosignature(origin=error.origin, refusal=error.code))
+            _log.error("witness.fork", peer=agency, code=error.code)
+            # What we have kept goes back: the log's owner can see by its own signature that its history is another.
+            refusal = oversight_pb2.Cosignature(origin=error.origin, refusal=error.code, line=error.known_note)
+            self._answer(envelope, refusal)
             return
         except (AuditError, DecodeError):
             return  # an earlier shipment is missing; the sender ships again from what we have cosigned
@@ -157,13 +164,25 @@ class Oversight:
         """Keep a cosignature of our log, if it verifies under the witness's key in the directory."""
         body = oversight_pb2.Cosignature.FromString(envelope.public_body)
         witness = envelope.header.sender
-        if body.origin != self._parts.log.origin or witness not in self._shipped or body.refusal:
+        if body.origin != self._parts.log.origin or witness not in self._shipped:
+            return
+        if body.refusal:
+            self._confront(witness, body)
             return
         vkey = self._parts.directory.member(witness).witness_vkey
         try:
             self._parts.log.add_cosignature(witness, vkey, int(body.size), body.line)
         except AuditError:
             return  # not for a checkpoint of ours: it proves nothing, and the next shipment asks again
+
+    def _confront(self, witness: str, body: oversight_pb2.Cosignature) -> None:
+        """Hold our log against the checkpoint that a witness has kept; it freezes when our own signature convicts it."""
+        try:
+            self._parts.log.confront(body.line)
+        except LogFrozen as error:
+            _log.error("log.frozen", peer=witness, code=error.code, cause=error.cause, cure=error.cure)
+        except AuditError as error:
+            _log.warning("witness.refusal", peer=witness, code=error.code)
 
     def keep_answer(self, query_id: bytes, agency: str, status: str, values: dict[str, list[str]]) -> None:
         """Keep an agency's answer to a subject query; the first one holds."""

@@ -170,6 +170,6 @@ def _classes_present(message: Message) -> list[str]:
     set_fields = {field.number for field, _ in message.ListFields()}
     return [
         name
-        for name, fields in field_classes.fields_by_class(message.DESCRIPTOR).items()  # type: ignore[arg-type]  # upb
+        for name, fields in field_classes.fields_by_class(message.DESCRIPTOR).items()
         if name != field_classes.OPEN and any(field.number in set_fields for field in fields)
     ]

@@ -5,14 +5,12 @@ key service; the agency that sent the message passes the subject, sealed, to tho
 answer too. The values are useless to anyone but the log they are the key to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audit import review
-from audit.blind import quarter
 from bus import leaves, questions
 from bus.errors import NotFound
-from bus.keyservice.protocol import Inspection
 from bus.opening import Opening, classes_of_fields
 from bus.outbound import Draft, Outbound, require_sent
 from bus.oversight import Oversight
@@ -23,6 +21,8 @@ from schemas.v1 import common_pb2, oversight_pb2
 SUBJECT = Actor("svc-subject", service=True)
 _AUDIT = Statement("audit", "ATF5")
 _STATUS_SCHEME = "iso20022.InvestigationStatus"
+_VALUES_MAX = 64
+"""Values in one answer, newest quarter first; the schema takes no more (16 years of one account)."""
 
 
 class Subjects:
@@ -94,43 +94,46 @@ class Subjects:
     def answer_query(self, message_id: bytes) -> None:
         """Answer an auditor's query, and pass the subject on where it came from here."""
         opened = self._opening.open(message_id, ("CASE_META",), SUBJECT, _AUDIT)
-        query = oversight_pb2.SubjectQuery()
-        query.CopyFrom(opened.message)
+        query = opened.message
+        assert isinstance(query, oversight_pb2.SubjectQuery)
         asker = opened.envelope.header.sender
         try:
-            envelope, inspection = self._opening.look(query.message_id)
+            envelope, _ = self._opening.look(query.message_id)
         except NotFound:
-            self._answer(asker, query.query_id, message_id, ())
+            self._answer(asker, query.query_id, message_id, {})
             return
-        self._answer(asker, query.query_id, message_id, _values(inspection, query.field))
+        values = self._parts.keys.subject_values(envelope.payload, query.field)
+        self._answer(asker, query.query_id, message_id, values)
         if envelope.header.sender == self._parts.agency:
             self._forward(query, envelope.header.type, asker)
 
     def answer_forward(self, message_id: bytes) -> None:
         """Answer the asker with our value of a subject that its holder passed to us; the subject itself is not read."""
         opened = self._opening.open(message_id, ("CASE_META",), SUBJECT, _AUDIT)
-        forward = oversight_pb2.SubjectForward()
-        forward.CopyFrom(opened.message)
-        _, inspection = self._opening.look(message_id)
-        self._answer(forward.asker, forward.query_id, message_id, _values(inspection, "account"))
+        forward = opened.message
+        assert isinstance(forward, oversight_pb2.SubjectForward)
+        values = self._parts.keys.subject_values(opened.envelope.payload, "account")
+        self._answer(forward.asker, forward.query_id, message_id, values)
 
     def keep_answer(self, message_id: bytes) -> None:
         """Keep an agency's answer."""
         _, inspection = self._opening.look(message_id)
         opened = self._opening.open(message_id, inspection.classes, SUBJECT, _AUDIT)
-        answer = oversight_pb2.SubjectAnswer()
-        answer.CopyFrom(opened.message)
+        answer = opened.message
+        assert isinstance(answer, oversight_pb2.SubjectAnswer)
         values: dict[str, list[str]] = {}
         for value in answer.values:
             values.setdefault(value.quarter, []).append(value.value.hex())
         self._oversight.keep_answer(answer.query_id, opened.envelope.header.sender, answer.status.code, values)
 
-    def _answer(self, asker: str, query_id: bytes, causation_id: bytes, values: tuple[bytes, ...]) -> None:
-        name = quarter(self._parts.clock.now_ms())
+    def _answer(self, asker: str, query_id: bytes, causation_id: bytes, values: Mapping[str, Sequence[bytes]]) -> None:
+        pairs = [(quarter, value) for quarter in sorted(values, reverse=True) for value in values[quarter]]
         body = oversight_pb2.SubjectAnswer(
             query_id=query_id,
-            values=[oversight_pb2.SubjectValue(quarter=name, value=value) for value in values],
-            status=common_pb2.CodedValue(scheme=_STATUS_SCHEME, code="FOUN" if values else "NFOU"),
+            values=[
+                oversight_pb2.SubjectValue(quarter=quarter, value=value) for quarter, value in pairs[:_VALUES_MAX]
+            ],
+            status=common_pb2.CodedValue(scheme=_STATUS_SCHEME, code="FOUN" if pairs else "NFOU"),
         )
         fingerprint = self._parts.keys.fingerprint([b"subject-answer" + causation_id])[0]
         outcome = self._outbound.send(
@@ -154,7 +157,3 @@ class Subjects:
             fingerprint = self._parts.keys.fingerprint([b"subject-forward" + query.query_id + bytes([number])])[0]
             outcome = self._outbound.send([Draft(body, holders, "normal", fingerprint=fingerprint)], SUBJECT, _AUDIT)[0]
             require_sent(outcome)
-
-
-def _values(inspection: Inspection, field: str) -> tuple[bytes, ...]:
-    return tuple(subject.value for subject in inspection.subjects if subject.field == field)

@@ -103,6 +103,10 @@ class KeyClient:
         """Return the blind value of each."""
         return list(self._call("blind", kind, list(values), at_ms))
 
+    def subject_values(self, payload: bytes, field: str) -> dict[str, list[bytes]]:
+        """Return the blind values of what stands in a field of a message, by quarter."""
+        return dict(self._call("subject_values", payload, field))
+
     def blind_message(self, type_name: str, message: bytes, at_ms: int) -> list[SubjectValue]:
         """Return the blind values of the subjects in a message of our own."""
         return list(self._call("blind_message", type_name, message, at_ms))

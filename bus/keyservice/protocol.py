@@ -126,6 +126,10 @@ class Keys(Protocol):
         """Return the blind value of each."""
         ...
 
+    def subject_values(self, payload: bytes, field: str) -> dict[str, list[bytes]]:
+        """Return the blind values of what stands in a field of a message, by quarter: each quarter with a key here."""
+        ...
+
     def blind_message(self, type_name: str, message: bytes, at_ms: int) -> list[SubjectValue]:
         """Return the blind values of the subjects in a message of our own."""
         ...

@@ -40,6 +40,7 @@ from bus.sealing.split import classes_present
 from bus.subject_fields import subjects_of
 from schemas import registry
 
+_BLIND = "blind/"
 _PREKEY_LIFETIME_MS = 400 * 86400 * 1000
 _SHIPMENT = "lianfang.v1.Checkpoint"
 _REST = b"lianfang/1 at rest\x00"
@@ -208,7 +209,7 @@ class KeyService:
         quarter = blinding.quarter(at_ms)
         key = self._blind_keys.get(quarter)
         if key is None:
-            key = self._blind_keys[quarter] = self._vault.get_or_make(f"blind/{quarter}")
+            key = self._blind_keys[quarter] = self._vault.get_or_make(f"{_BLIND}{quarter}")
         return key
 
     def blind(self, kind: str, values: Sequence[str], at_ms: int) -> list[bytes]:
@@ -219,6 +220,18 @@ class KeyService:
     def blind_message(self, type_name: str, message: bytes, at_ms: int) -> list[SubjectValue]:
         """Return the blind values of the subjects in a message of our own."""
         return self._blinded(registry.body_type(type_name).FromString(message), at_ms)
+
+    def subject_values(self, payload: bytes, field: str) -> dict[str, list[bytes]]:
+        """Return the blind values of what stands in a field of a message, by quarter: each quarter with a key here."""
+        self._blind_key(self._clock.now_ms())  # the present quarter has one from its first question on
+        message = self._grants.open(parse_payload(payload)).message()
+        found = [(kind, value) for kind, name, value in subjects_of(message) if name == field]
+        return {
+            secret.removeprefix(_BLIND): [
+                blinding.blind(self._vault.get_or_make(secret), kind, value) for kind, value in found
+            ]
+            for secret in self._vault.names(_BLIND)
+        }
 
     def _blinded(self, message: object, at_ms: int) -> list[SubjectValue]:
         key = self._blind_key(at_ms)

@@ -142,6 +142,13 @@ class Vault:
             return None
         return self._unseal(b"secret\x00" + name.encode(), bytes(row.sealed), name.partition("/")[0])
 
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of the secrets that begin so, ascending."""
+        name = secrets_table.c.name
+        with self._engine.connect() as connection:
+            found = connection.execute(select(name).where(name.startswith(prefix, autoescape=True)).order_by(name))
+            return [str(row.name) for row in found]
+
     def get_or_make(self, name: str, count: int = 32) -> bytes:
         """Return a secret, made on first use."""
         secret = self.get(name)
