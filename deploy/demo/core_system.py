@@ -1,6 +1,6 @@
 """A bank's core system, as a process of its own that knows nothing of the bus: files in, files out, a ledger between.
 
-    python -m deploy.demo.core_system --dir HANDOVER --balances FILE --ledger FILE
+    python -m deploy.demo.core_system --dir HANDOVER --balances FILE --ledger FILE [--until-stdin-ends]
 
 It takes orders from HANDOVER/out, decides them by the balance file and the ledger, and answers into HANDOVER/in.
 
@@ -239,12 +239,19 @@ def _move(path: Path, folder: str) -> None:
     path.rename(target / path.name)
 
 
+def _await_end(stopping: threading.Event) -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    stopping.set()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run until told to stop."""
     parser = argparse.ArgumentParser(prog="core_system", description="a bank's core system, simulated")
     parser.add_argument("--dir", type=Path, required=True, help="the handover folder: orders in out/, answers in in/")
     parser.add_argument("--balances", type=Path, required=True, help="the accounts, JSON or CSV")
     parser.add_argument("--ledger", type=Path, required=True, help="what was decided, one JSON line each")
+    parser.add_argument("--until-stdin-ends", action="store_true", help="end with whoever holds the other end of stdin")
     options = parser.parse_args(arguments)
     try:
         ledger = Ledger(options.ledger)
@@ -254,6 +261,8 @@ def main(arguments: list[str] | None = None) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    if options.until_stdin_ends:
+        threading.Thread(target=_await_end, args=(stopping,), daemon=True).start()
     with ledger:
         system = CoreSystem(options.dir, read_balances(options.balances), ledger)
         while not stopping.is_set():

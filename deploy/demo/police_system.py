@@ -5,7 +5,6 @@ sends is Request, what it receives is Response; the body elements are those of t
 """
 
 import base64
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -138,16 +137,6 @@ class CaseSystem:
     def results(self) -> list[Result]:
         """Return every answer that has come."""
         return [read_result(path.read_bytes()) for path in sorted(self._out.glob("*.xml"))]
-
-    def wait_result(self, application_id: str, timeout_s: float) -> Result | None:
-        """Wait for the answer to an order; None when it does not come in time."""
-        until = time.monotonic() + timeout_s
-        while time.monotonic() < until:
-            for result in self.results():
-                if result.application_id == application_id:
-                    return result
-            time.sleep(0.02)
-        return None
 
 
 def read_result(data: bytes) -> Result:

@@ -35,6 +35,7 @@ class AuditScene:
     def __init__(self, stage: Stage, timeline: Timeline) -> None:
         self._stage = stage
         self._timeline = timeline
+        self._entry = 0
         self._directory = Directory.pinned((stage.node("auditor") / "directory.bin").read_bytes())
 
     def who_looked(self, order_id: str, expected: Collection[Trace]) -> None:
@@ -52,20 +53,20 @@ class AuditScene:
             return answers if not answers["silent"] and found >= set(expected) else None
 
         answers = wait_for("the looks that the auditor asked for", answered)
-        entry = self._stage.find_entry("auditor", start, action="ACTION_SEARCH")
-        self._timeline.step(Step("who-looked", "auditor", "auditor", watch.ms(), entry), *_told(answers))
+        self._entry = self._stage.find_entry("auditor", start, action="ACTION_SEARCH")
+        self._step("who-looked", watch, *_told(answers))
 
     def logs(self) -> list[Log]:
         """Export every log, verify each from its files, let a stranger verify them, and flip a byte in a copy."""
         start = self._stage.entries("auditor")
         watch = Stopwatch()
         exports = self._export()
-        entry = self._stage.find_entry("auditor", start, action="ACTION_EXPORT")
-        self._timeline.step(Step("logs-exported", "7 agencies", "auditor", watch.ms(), entry))
+        self._entry = self._stage.find_entry("auditor", start, action="ACTION_EXPORT")
+        self._step("logs-exported", watch)
         watch = Stopwatch()
         logs = [self._verified(agency, path) for agency, path in exports.items()]
         said = ", ".join(f"{log.agency} {log.entries}" for log in logs)
-        self._timeline.step(Step("logs-verified", "auditor", "auditor", watch.ms(), -1), f"entries: {said}")
+        self._step("logs-verified", watch, f"entries: {said}")
         self._foreign(exports)
         self._flipped(exports["police-a"])
         return logs
@@ -102,7 +103,7 @@ class AuditScene:
             good, words = foreign_verifier.verify_export(path)
             if not good:
                 self._timeline.problem(f"the foreign verifier rejects the log of {agency}: {words}")
-        self._timeline.step(Step("foreign-verified", "auditor", "auditor", watch.ms(), -1), words)
+        self._step("foreign-verified", watch, words)
 
     def _flipped(self, export: Path) -> None:
         """Flip one byte of an entry in a copy: both verifiers must reject it."""
@@ -121,8 +122,11 @@ class AuditScene:
         if good:
             self._timeline.problem("the foreign verifier accepts a log with a flipped byte")
         ours = f"ours: {report.problems[0]}" if report.problems else "ours: nothing found"
-        step = Step("flipped-byte-rejected", "auditor", "auditor", watch.ms(), -1)
-        self._timeline.step(step, ours, f"the stranger: {words}")
+        self._step("flipped-byte-rejected", watch, ours, f"the stranger: {words}")
+
+    def _step(self, name: str, watch: Stopwatch, *notes: str) -> None:
+        """Keep a step of the auditor's; what is done with the files belongs to the entry of their export."""
+        self._timeline.step(Step(name, "auditor", "auditor", watch.ms(), self._entry), *notes)
 
 
 def _told(answers: dict[str, Any]) -> list[str]:
@@ -140,5 +144,5 @@ def _told(answers: dict[str, Any]) -> list[str]:
             f"{len(refused)} refused (entries {entries})"
         )
     others = len(answers["looks"]) - len(looks)
-    lines.append(f"found by keyed values, the account itself was not read; {others} looks were this audit's own")
+    lines.append(f"found by keyed values, the account itself was not read; looks by this audit's own service: {others}")
     return lines

@@ -67,7 +67,7 @@ class Scenes:
             f"row {warning['row']}, {warning['field']}: {warning['cause']} ({warning['code']})"
             for warning in result["warnings"][:_SHOWN_MAX]
         ]
-        self._step("notices-sent", "bank-a", recipients, watch, sent[0]["entry"] if sent else -1, *notes)
+        self._step("notices-sent", "bank-a", recipients, watch, sent[0]["entry"] if sent else start, *notes)
         self._tell_held_back(result["held_back"], start)
         for row in result["refused"]:
             self._timeline.refused(Refusal("bank-a", _first(row["rules"]), row["cause"]))
@@ -98,14 +98,14 @@ class Scenes:
         self._report("call-records-sent", "telecom-c-calls.csv", ("police-a", "centre"), {})
 
     def _report(self, name: str, file: str, recipients: tuple[str, ...], companions: Mapping[str, bytes]) -> None:
-        before = self._persons(recipients)
+        before, start = self._persons(recipients), self._stage.entries("telecom-c")
         watch = Stopwatch()
         result = self._send("telecom-c", (FILES / file).read_bytes(), recipients, _CLUE, companions=companions)
         sent = result["sent"]
         self._await_arrival(recipients, before, len(sent))
         if result["held_back"] or result["refused"] or not sent:
             self._timeline.problem(f"{file} did not go out whole: {_why(result)}")
-        self._step(name, "telecom-c", recipients, watch, sent[0]["entry"] if sent else -1)
+        self._step(name, "telecom-c", recipients, watch, sent[0]["entry"] if sent else start)
 
     def opening(self, played: Played) -> tuple[Target, frozenset[Trace]]:
         """Scene 3: the investigator opens account and name, and is refused the balance. Return what was read, and traces."""
@@ -137,7 +137,7 @@ class Scenes:
         return -1
 
     def stop(self, target: Target) -> tuple[str, int]:
-        """Scenes 3 and 4: without papers it is refused, with papers it is done in part. Return order and refusal's entry."""
+        """Scene 4: without papers it is refused, with papers it is done in part. Return order and refusal's entry."""
         start = self._stage.entries("bank-b")
         bare = self._police.application_id()
         order_id = self._order("stop-without-papers", self._police.stop(bare, target, ()), _STOP)
@@ -153,6 +153,7 @@ class Scenes:
             self._timeline.refused(Refusal("bank-b", _first(rules), refusal.elements.get("FeedbackRemark", "")))
         whole = self._police.application_id()
         order_id = self._order("stop-ordered", self._police.stop(whole, target, _STOP_PAPERS), _STOP)
+        self._handed_over(order_id)
         self._result("stop-answered", order_id, whole, DONE_SHORT, "partial success: stopped, balance insufficient")
         return order_id, entry
 
@@ -169,6 +170,15 @@ class Scenes:
         data = self._police.release(released, frozen, target, _RELEASE_REASON)
         order_id = self._order("release-ordered", data, _RELIEF)
         self._result("release-answered", order_id, released, DONE, "released")
+
+    def _handed_over(self, order_id: str) -> None:
+        """Wait until the order lies, or has lain, in the core system's folder."""
+        watch = Stopwatch()
+        folder = self._stage.handover("bank-b") / "out"
+        places = [folder / f"{order_id}.xml", folder / "taken" / f"{order_id}.xml"]
+        wait_for("the order in the core system's folder", lambda: any(path.exists() for path in places))
+        entry = self._stage.find_entry("bank-b", 0, exchange=order_id, action="ACTION_HAND_OVER")
+        self._step("stop-handed-over", "bank-b", ("its core system",), watch, entry)
 
     def _order(self, name: str, data: bytes, statement: Mapping[str, str]) -> str:
         """Send an order from the case system and wait until bank-b has it; return its message id."""
@@ -198,7 +208,7 @@ class Scenes:
         watch = Stopwatch()
         answer = self._answer(application_id)
         order = wait_for("the order's end", lambda: self._ended(order_id))
-        entry = self._entry_of(order["result_message_id"])
+        entry = self._stage.find_entry("bank-b", 0, exchange=order["result_message_id"], kind="KIND_RELEASE")
         good = answer.code == expected
         self._step(
             name,
@@ -215,10 +225,6 @@ class Scenes:
     def _ended(self, order_id: str) -> dict[str, Any] | None:
         orders = self._stage.call("police-a", "orders", limit=_PAGE)
         return next((item for item in orders if item["message_id"] == order_id and item["state"] == "answered"), None)
-
-    def _entry_of(self, message_id: str) -> int:
-        inbox = self._stage.call("police-a", "inbox", limit=50)
-        return next((int(item["entry"]) for item in inbox if item["message_id"] == message_id), -1)
 
     def _send(
         self,

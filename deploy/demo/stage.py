@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -22,8 +23,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from bus import control
+from bus import control, logs
 from bus.errors import BusError, NoAnswer, Retry, Usage
+from bus.process import LOCK_NAME, PID_NAME
 from bus.transport import LANES
 from bus.transport.topology import in_queue
 from deploy.demo.federation import AGENCIES, Federation, LayTls, MemoryFederation, NodeProcess, make_federation
@@ -38,6 +40,7 @@ _MARK = "demo.lock"
 _LOOK_EVERY_S = 0.02
 _CONNECTED_S = 60.0
 _PORT_KNOWN_S = 60.0
+_END_S = 15.0
 
 Found = TypeVar("Found")
 
@@ -136,6 +139,8 @@ def _fresh(directory: Path) -> Iterator[None]:
         )
     with mark.open("w") as file:
         _hold(file, directory)
+        for path in directory.glob(f"*/{LOCK_NAME}"):
+            _end_node(path)
         for path in directory.iterdir():
             if path == mark:
                 continue
@@ -157,8 +162,30 @@ def _hold(file: IO[str], directory: Path) -> None:
         ) from None
 
 
+def _end_node(lock: Path) -> None:
+    """End a node that a demo which was killed has left: whoever holds the lock wrote its process id beside it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        until = time.monotonic() + _END_S
+        while _is_held(lock):
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int((lock.parent / PID_NAME).read_text()), number)
+            if time.monotonic() > until:
+                break
+            time.sleep(_LOOK_EVERY_S)
+
+
+def _is_held(lock: Path) -> bool:
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 @contextmanager
 def _in_memory(directory: Path) -> Iterator[Stage]:
+    logs.set_up("info", "all seven", directory / "logs" / "nodes.log")
     federation = make_federation(directory, transport="memory")
     nodes = MemoryFederation(federation)
     try:
@@ -273,12 +300,21 @@ def core_system(stage: Stage, balances: Path) -> Iterator[None]:
     """Run bank-b's core system, a process of its own, on a balance file."""
     folder = stage.directory / "bank-b-core-system"
     folder.mkdir(exist_ok=True, mode=0o700)
-    arguments = ["--dir", stage.handover("bank-b"), "--balances", balances, "--ledger", folder / "ledger.jsonl"]
+    arguments = [
+        "--dir",
+        stage.handover("bank-b"),
+        "--balances",
+        balances,
+        "--ledger",
+        folder / "ledger.jsonl",
+        "--until-stdin-ends",
+    ]
     command = [sys.executable, "-m", "deploy.demo.core_system", *map(str, arguments)]
     with (folder / "core-system.log").open("ab") as said:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True)
     try:
         yield
     finally:
-        child.terminate()
+        assert child.stdin is not None
+        child.stdin.close()
         child.wait(timeout=10)

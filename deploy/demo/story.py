@@ -37,6 +37,7 @@ def run(options: Mapping[str, Any], show: Any) -> int:
         notices=Path(options["notices"]) if options.get("notices") else Options.notices,
         serve=bool(options.get("serve")),
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     say = _nothing if as_json else _line
     timeline = Timeline(say, colour=not as_json and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     result = play(chosen, timeline, show.note if as_json else say, show.emit if as_json else _nothing)
@@ -120,10 +121,13 @@ def _end(stage: Stage, timeline: Timeline, result: Result) -> None:
     shown = _shown(stage.directory)
     timeline.say("")
     timeline.say("Try next:")
-    timeline.say(f"  lianfang audit verify {shown}/exports/police-a    check a log from its files")
-    timeline.say("  lianfang demo --input YOUR.csv                    play it with your own bank file")
-    timeline.say("  make demo-serve                                   leave it running, then for example:")
-    timeline.say(f"  lianfang --dir {shown}/police-a inbox             what police-a has received")
+    for command, what in (
+        (f"lianfang audit verify {shown}/exports/police-a", "check a log from its files alone"),
+        ("lianfang demo --input YOUR.csv", "play it with your own bank file"),
+        ("make demo-serve", "leave everything running, and then:"),
+        (f"lianfang inbox --dir {shown}/police-a", "what police-a has received"),
+    ):
+        timeline.say(f"  {command:<52} {what}")
 
 
 def _serve(stage: Stage, warn: Callable[[str], None]) -> None:

@@ -21,6 +21,7 @@ LABELS: Mapping[str, str] = {
     "stop-without-papers": "an order to stop payments, without papers",
     "stop-refused": "refused: legal papers missing",
     "stop-ordered": "the order again, with its papers, sealed",
+    "stop-handed-over": "as its core system's own XML, code 100101",
     "stop-answered": "the bank's answer to the stop",
     "freeze-ordered": "an order to freeze",
     "freeze-answered": "the bank's answer to the freeze",
@@ -37,7 +38,7 @@ LABELS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Step:
-    """One step: who to whom, how long until its outcome was seen, and the log entry that records it (-1 for none)."""
+    """One step: who to whom, how long until its outcome was seen, and the entry of `source`'s log that goes with it."""
 
     name: str
     source: str
@@ -81,17 +82,16 @@ class Timeline:
     def step(self, step: Step, *notes: str) -> None:
         """Keep and tell a step."""
         self.steps.append(step)
-        entry = f"#{step.entry}" if step.entry >= 0 else ""
         arrow = f"{step.source:>{_FROM}} → {_short(step.target):<{_TO}}"
         if step.target == step.source:
             arrow = f"{step.source:>{_FROM}}   {'':<{_TO}}"
-        self.say(f"   {LABELS[step.name]:<{_LABEL}} {arrow} {step.ms:>6} ms {entry:>6}")
+        self.say(f"   {LABELS[step.name]:<{_LABEL}} {arrow} {step.ms:>6} ms {f'#{step.entry}':>6}")
         for note in notes:
             self.note(note)
 
     def note(self, text: str) -> None:
         """Tell something about what went before."""
-        for line in textwrap.wrap(text, COLUMNS - 6):
+        for line in textwrap.wrap(text, COLUMNS - 8):
             self.say(self._in(_DIM, f"      {line}"))
 
     def refused(self, refusal: Refusal) -> None:
@@ -102,7 +102,7 @@ class Timeline:
     def problem(self, text: str) -> None:
         """Keep and tell something that should not be."""
         self.problems.append(text)
-        for line in textwrap.wrap(f"NOT AS IT SHOULD BE: {text}", COLUMNS - 6):
+        for line in textwrap.wrap(f"NOT AS IT SHOULD BE: {text}", COLUMNS - 8):
             self.say(self._in(_RED, f"      {line}"))
 
     def verdict(self, text: str, *, good: bool) -> None:
