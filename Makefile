@@ -78,7 +78,7 @@ bench: setup ## measure against rivals; prints a table and writes .lianfang/benc
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 soak: broker ## the long runs: 3,000 orders while processes are killed
-	@$(BIN)/pytest -m soak $(ARGS)
+	@$(BIN)/pytest -m soak -s --timeout 14400 $(ARGS)
 
 schemas: setup ## generate code and stubs from the .proto files
 	@$(BIN)/python -m schemas.generate
