@@ -9,7 +9,7 @@ from typing import Any
 
 from audit.verify import verify_directory
 from bus.directory import Directory
-from deploy.demo import foreign_verifier
+from deploy.demo.foreign_verifier import verify_export
 from deploy.demo.scenes import Stopwatch, Trace
 from deploy.demo.stage import Stage, wait_for
 from deploy.demo.timeline import Step, Timeline
@@ -96,11 +96,17 @@ class AuditScene:
             self._timeline.problem(f"the log of {agency} has no witness")
         return Log(agency, report.entries, report.ok and bool(witnesses), str(export))
 
+    def _keys(self, agency: str) -> tuple[str, list[str]]:
+        """Return a log's key and its witnesses' from the members' directory, not those that lie beside the log."""
+        witnesses = self._stage.call(agency, "status")["log"]["cosigned"]
+        member = self._directory.member
+        return member(agency).log_vkey, [member(name).witness_vkey for name in witnesses]
+
     def _foreign(self, exports: dict[str, Path]) -> None:
         watch = Stopwatch()
         words = ""
         for agency, path in exports.items():
-            good, words = foreign_verifier.verify_export(path)
+            good, words = verify_export(path, *self._keys(agency))
             if not good:
                 self._timeline.problem(f"the foreign verifier rejects the log of {agency}: {words}")
         self._step("foreign-verified", watch, words)
@@ -116,7 +122,7 @@ class AuditScene:
         bundle.chmod(0o600)
         bundle.write_bytes(data)
         report = verify_directory(copy)
-        good, words = foreign_verifier.verify_export(copy)
+        good, words = verify_export(copy)
         if report.ok:
             self._timeline.problem("our verifier accepts a log with a flipped byte")
         if good:
