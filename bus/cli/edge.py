@@ -7,6 +7,7 @@
 - A closed pipe ends the command quietly with 141, an interrupt with 130, as shells expect.
 """
 
+import contextlib
 import errno
 import os
 import sys
@@ -49,6 +50,9 @@ _SYSTEM = {
 
 def run(command: click.Command, arguments: Sequence[str]) -> int:
     """Run a command; return its exit code. Nothing is raised."""
+    if sys.stdout is None:  # closed by the shell (>&-)
+        with Path(os.devnull).open("w", encoding="utf-8") as nothing, contextlib.redirect_stdout(nothing):
+            return run(command, arguments)
     try:
         return _run(command, arguments)
     except BrokenPipeError:
@@ -61,9 +65,9 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
 def _run(command: click.Command, arguments: Sequence[str]) -> int:
     try:
         with command.make_context("lianfang", list(arguments)) as context:
-            command.invoke(context)
-            code = 0
-    except click.exceptions.Exit as end:
+            code = _invoked(command, context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as end:  # from --help
         code = end.exit_code
     except (BrokenPipeError, click.Abort):
         raise
@@ -74,16 +78,30 @@ def _run(command: click.Command, arguments: Sequence[str]) -> int:
         code = _report(error, as_json=True)
     except Exception as error:  # noqa: BLE001 - the edge: everything that can happen is told in our words
         code = _report(error, as_json="--json" in arguments)
-    sys.stdout.flush()
     return code
+
+
+def _invoked(command: click.Command, context: click.Context) -> int:
+    """Invoke a command; a command that ends otherwise than well raises Exit with its code."""
+    try:
+        command.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    return 0
 
 
 def _report(error: Exception, *, as_json: bool) -> int:
     facts = explained(error)
-    if as_json:
-        show.emit({"ok": False, **facts})
-    else:
+    try:
+        if as_json:
+            show.emit({"ok": False, **facts})
         sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:  # standard output is on a full disk: then standard error has to do
+        _leave_quietly(sys.stdout)
+        as_json = False
+    if not as_json:
         show.note(show.plain(f"error {facts['code']}: {facts['cause']}"))
         if facts["cure"]:
             show.note(show.plain(f"cure: {facts['cure']}"))
@@ -102,6 +120,9 @@ def explained(error: Exception) -> dict[str, Any]:
             return _usage(error)
         case click.FileError():
             return _facts("LF-CLI-NO-FILE", f"{error.ui_filename} cannot be read", "look at the path", 5)
+        case UnicodeDecodeError():
+            cause = f"a file that should be text in UTF-8 is not (byte {error.start + 1})"
+            return _facts("LF-CLI-ENCODING", cause, "save it as UTF-8", 2)
         case OSError() if error.errno is not None:
             return _system(error)
     if type(error).__module__.startswith(_OUR_PACKAGES) and hasattr(error, "code"):

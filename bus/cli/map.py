@@ -93,9 +93,8 @@ class _Outcome:
 
 
 def _read(name: str, file: Path, companion: tuple[str, ...], write: Callable[[Any], None]) -> _Outcome:
-    from adapters.convert import convert as rows_of  # noqa: PLC0415 - lazy
-
     import adapters  # noqa: PLC0415 - lazy: help must not pay for it
+    from adapters.convert import convert as rows_of  # noqa: PLC0415 - lazy
     from adapters.errors import FileRefused  # noqa: PLC0415 - lazy
     from adapters.model import HeldBack  # noqa: PLC0415 - lazy
     from schemas import checks  # noqa: PLC0415 - lazy

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from bus import limits
 from bus.cli import show
 from bus.cli.desk import Desk, desk, named_files, names, statement
+from bus.errors import Usage
 
 _TIMEOUT_S = 900.0
 _ROWS_SHOWN_MAX = 20
@@ -30,6 +32,12 @@ def send(
 
     Dropping the same file twice sends nothing twice. Rows that cannot be sent are held back with cause and cure.
     """
+    if (size := file.stat().st_size) > limits.SEND_FILE_BYTES_MAX:
+        raise Usage(
+            f"the file has {size} bytes, more than {limits.SEND_FILE_BYTES_MAX}",
+            cure="split it; every part needs the header line",
+            code="LF-SEND-FILE-TOO-LARGE",
+        )
     result = desk.ask(
         "send",
         _TIMEOUT_S,

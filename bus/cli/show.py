@@ -18,8 +18,9 @@ _NARROWEST = 12
 
 
 def emit(value: Any) -> None:
-    """Print one JSON value."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=not _speaks_unicode()) + "\n")
+    """Print one JSON value; a file name that is no Unicode is escaped, as everything is where the output is ASCII."""
+    text = json.dumps(value, ensure_ascii=not _speaks_unicode())
+    sys.stdout.write((text if text.isascii() or _is_sound(text) else json.dumps(value)) + "\n")
 
 
 def say(lines: Iterable[str]) -> None:
@@ -37,6 +38,11 @@ def note(line: str) -> None:
 
 def _speaks_unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def _is_sound(text: str) -> bool:
+    """Say whether a text has no half of a surrogate pair."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _sayable(line: str) -> str:

@@ -51,6 +51,7 @@ def failing(error: BaseException) -> click.Command:
         (PermissionError(errno.EACCES, "denied", "x"), "LF-CLI-PERMISSION", 1),
         (FileNotFoundError(errno.ENOENT, "none", "x"), "LF-CLI-NO-FILE", 5),
         (OSError(errno.EIO, "input/output error", "x"), "LF-CLI-SYSTEM", 1),
+        (UnicodeDecodeError("utf-8", PLANTED.encode(), 3, 4, "x"), "LF-CLI-ENCODING", 2),
         (NoteRefused("x"), "LF-AUDIT-NOTE", 7),
         (AuditUnavailable("x"), "LF-AUDIT-UNAVAILABLE", 75),
         (KeyServiceUnavailable("x"), "LF-KEYS-UNAVAILABLE", 75),
@@ -123,6 +124,32 @@ def test_a_closed_pipe_ends_quietly_with_141(arguments: list[str]) -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("json_option", [[], ["--json"]], ids=["people", "json"])
+@pytest.mark.parametrize("arguments", [["map", "list"], ["inbox", "--dir", "nowhere"]], ids=" ".join)
+def test_a_full_disk_under_the_output_is_told_on_standard_error(arguments: list[str], json_option: list[str]) -> None:
+    """When standard output cannot be written, the command does not end well, and standard error says why."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bus", *arguments, *json_option],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 75
+    assert done.stderr.startswith(b"error LF-")
+    assert b"Traceback" not in done.stderr
+    assert b"Exception" not in done.stderr
+
+
+def test_a_closed_standard_output_is_no_error() -> None:
+    """`>&-` throws the output away; the command does its work."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"'{sys.executable}' -m bus map list >&-"], stderr=subprocess.PIPE, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_ctrl_c_at_a_waiting_command_ends_it_with_130(tmp_path: Path) -> None:

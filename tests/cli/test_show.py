@@ -1,5 +1,8 @@
 """How results look."""
 
+import json
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +25,12 @@ def test_a_table_fits_in_100_columns_and_loses_nothing(rows: list[tuple[str, str
     seen = "".join("".join(lines).split())
     for _, text in short:
         assert "".join(show.plain(text).split()) in seen
+
+
+def test_a_file_name_that_is_no_unicode_can_be_emitted(capsys: pytest.CaptureFixture[str]) -> None:
+    """A byte of a file name that is no UTF-8 is escaped in JSON, and the rest of the value stays as it is."""
+    show.emit({"file": "\udcff.csv", "银": 1})
+    assert json.loads(capsys.readouterr().out) == {"file": "\udcff.csv", "银": 1}
 
 
 def test_chinese_characters_take_two_columns() -> None:
