@@ -90,7 +90,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
 	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
 locks: setup ## write both lock files again (UPGRADE=1: newest versions)
-	@$(COMPILE) --group dev --group build --output-file deploy/locks/dev.txt
+	@$(COMPILE) --extra demo --group dev --group build --output-file deploy/locks/dev.txt
 	@$(COMPILE) --constraint deploy/locks/dev.txt --output-file deploy/locks/run.txt
 
 clean: ## stop what runs and remove every trace inside this folder

@@ -17,8 +17,8 @@ ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|", re.MULTILINE)
 
 def direct() -> dict[str, Requirement]:
     """Return the dependencies that pyproject.toml names."""
-    groups = PROJECT["dependency-groups"]
-    words = [*PROJECT["project"]["dependencies"], *groups["build"], *groups["dev"]]
+    groups = [*PROJECT["dependency-groups"].values(), *PROJECT["project"]["optional-dependencies"].values()]
+    words = [*PROJECT["project"]["dependencies"], *(word for group in groups for word in group)]
     return {canonicalize_name(word.name): word for word in map(Requirement, words)}
 
 
