@@ -1,5 +1,6 @@
 """What the sealing and key-service tests share: a small federation of key services, a full notice, and its leaves."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -52,16 +53,29 @@ class SeededRandomness:
         return out[:count]
 
 
+class Lazy(dict[str, KeyService]):
+    """Starts a key service when a test first asks for it."""
+
+    def __init__(self, start: Callable[[str], KeyService]) -> None:
+        super().__init__()
+        self._start = start
+
+    def __missing__(self, agency: str) -> KeyService:
+        return self._start(agency)
+
+
 @dataclass
 class House:
     """Key services of several agencies, each with a log of its own: a list of leaves."""
 
     root: Path
     clock: FixedClock = field(default_factory=FixedClock)
-    services: dict[str, KeyService] = field(default_factory=dict)
     logs: dict[str, list[bytes]] = field(default_factory=dict)
     document: bytes = b""
     policy: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.services = Lazy(self.start)
 
     def start(self, agency: str) -> KeyService:
         """Start (again) an agency's key service."""
@@ -111,14 +125,20 @@ def build(root: Path) -> House:
     house = House(root)
     for name in AGENCIES:
         KeyService.create(root / name, name, house.clock, SeededRandomness(f"keys of {name}"))
-        house.start(name)
     house.document = house.sign("directory", house.body(), "centre", "police-a")
     policy = build_body(POLICY, 1, b"", NOW_MS - 1000, NOW_MS + 90 * 86_400_000)
     house.policy = house.sign("policy", policy, "centre", "police-a")
-    for service in house.services.values():
-        service.install_directory(house.document)
-        service.install_policy(house.policy)
+    for name in AGENCIES:
+        house.services[name].install_directory(house.document)
+        house.services[name].install_policy(house.policy)
     return house
+
+
+def copy_of(template: House, root: Path) -> House:
+    """The same federation in a directory of its own; the template must be closed."""
+    for name in AGENCIES:
+        shutil.copytree(template.root / name, root / name)
+    return House(root, document=template.document, policy=template.policy)
 
 
 def notice(marker: str = "622848001") -> notice_pb2.SuspiciousAccountNotice:
