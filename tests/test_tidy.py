@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("bus", "schemas", "adapters", "audit", "deploy")
 MODULE_LINES_MAX = 400
+TEST_MODULE_LINES_MAX = 600  # a list of cases reads well when it is long
 FUNCTION_LINES_MAX = 60
 BANNED_WORDS = {"util", "utils", "helper", "helpers", "manager", "managers", "misc"}
 BANNED_FILES = BANNED_WORDS | {"common"}
@@ -20,7 +21,7 @@ UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.~$})])/(home|root|work|Users)/\w")
 REGISTRY_HOST = re.compile(r"index-url[ =]+https?:")
 SECRET = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}")
-KEY_FILES = {".pem", ".key", ".p12", ".pfx", ".jks"}
+KEY_FILES = {".key", ".p12", ".pfx", ".jks"}
 REASONLESS_NOQA = re.compile(r"#\s*noqa(?!: [A-Z0-9, ]+ - \S)")
 
 
@@ -60,7 +61,9 @@ def ours() -> dict[str, str]:
 
 def long_modules(all_sources: dict[str, str]) -> list[str]:
     return [
-        f"{name}: {lines} lines" for name, text in all_sources.items() if (lines := text.count("\n")) > MODULE_LINES_MAX
+        f"{name}: {lines} lines"
+        for name, text in all_sources.items()
+        if (lines := text.count("\n")) > (TEST_MODULE_LINES_MAX if name.startswith("tests/") else MODULE_LINES_MAX)
     ]
 
 
@@ -180,7 +183,7 @@ def test_tree_is_tidy(rule: Callable, subject: Callable, offence: dict[str, str]
 
 
 def test_no_key_files_are_in_the_tree() -> None:
-    """Keys and certificates are made when they are needed, never committed."""
+    """Private keys are made when they are needed, never committed; a certificate may be."""
     assert [name for name in files() if Path(name).suffix in KEY_FILES] == []
 
 
