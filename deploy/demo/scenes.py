@@ -91,7 +91,8 @@ class Scenes:
 
     def spoofed_call(self) -> None:
         """Scene 2: telecom-c reports a call, and the records of the number."""
-        companions = {"certificate": (FILES / "telecom-c-passport-cert.pem").read_bytes()}
+        names = ("telecom-c-passport-cert.pem", "telecom-c-passport-ca.pem")
+        companions = {name: (FILES / name).read_bytes() for name in names}
         self._report(
             "spoofed-call-reported", "telecom-c-passport.txt", ("police-a", "centre", "platform-d"), companions
         )
@@ -105,6 +106,8 @@ class Scenes:
         self._await_arrival(recipients, before, len(sent))
         if result["held_back"] or result["refused"] or not sent:
             self._timeline.problem(f"{file} did not go out whole: {_why(result)}")
+        if result["warnings"]:
+            self._timeline.problem(f"{file}: {result['warnings'][0]['cause']}")
         self._step(name, "telecom-c", recipients, watch, sent[0]["entry"] if sent else start)
 
     def opening(self, played: Played) -> tuple[Target, frozenset[Trace]]:

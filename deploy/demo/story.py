@@ -127,7 +127,7 @@ def _end(stage: Stage, timeline: Timeline, result: Result) -> None:
         ("make demo-serve", "leave everything running, and then:"),
         (f"lianfang inbox --dir {shown}/police-a", "what police-a has received"),
     ):
-        timeline.say(f"  {command:<52} {what}")
+        timeline.say(f"  {command:<54} {what}")
 
 
 def _serve(stage: Stage, warn: Callable[[str], None]) -> None:

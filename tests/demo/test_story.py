@@ -250,7 +250,7 @@ def test_every_log_verifies_from_its_files_and_a_changed_copy_does_not(unseen: R
 def test_classed_values_are_in_no_file_but_those_of_the_agencies_own_systems(unseen: Run) -> None:
     """Neither logs, databases, exports nor the broker's files hold an account, a name or a number; the search can find."""
     planted = {value for row in UNSEEN for value in row.planted()} - {RUINED.account}
-    planted |= set(MOBILE.findall((FILES / "telecom-c-calls.csv").read_bytes().decode("gb18030")))
+    planted |= set(MOBILE.findall((FILES / "telecom-c-calls.csv").read_text(encoding="utf-8")))
     encoded = {text.encode(encoding): text for text in planted for encoding in ("utf-8", "gb18030", "utf-16-le")}
     found: dict[Path, set[str]] = {}
     for path in unseen.folder.rglob("*"):
