@@ -63,7 +63,7 @@ OFFENCES = {
     "inside bus, from the command line down": ("bus/errors.py", "bus.node"),
     "only a key service holds private keys": ("bus/outbound.py", "bus.keyservice.vault"),
     "the verifier needs no SQL": ("audit/verify.py", "audit.store"),
-    "only the transport speaks AMQP": ("bus/queue.py", "pika"),
+    "only the RabbitMQ transport speaks AMQP": ("bus/queue.py", "pika"),
     "the topology and the transport in memory": ("bus/transport/topology.py", "pika"),
     "cryptographic primitives are used in few": ("bus/inbound.py", "cryptography"),
     "adapters know no network": ("adapters/errors.py", "socket"),
