@@ -4,9 +4,9 @@ A row is a record as the profile defines it; each has exactly one outcome: a mes
 """
 
 import contextlib
+import difflib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,10 +28,19 @@ def map_() -> None:
 @desk
 def list_profiles(desk: Desk) -> None:
     """List the formats that are known."""
-    import adapters  # noqa: PLC0415 - lazy: help must not pay for it
+    from adapters.summary import listed  # noqa: PLC0415 - lazy: help must not pay for it
 
-    rows = [{"name": name, "title": profile.title} for name, profile in sorted(adapters.profiles().items())]
-    desk.answer(rows, lambda rows: show.table(("profile", "what it is"), ((row["name"], row["title"]) for row in rows)))
+    desk.answer(listed(), _listed)
+
+
+def _listed(profiles: list[dict[str, Any]]) -> Iterator[str]:
+    yield from show.table(
+        ("profile", "format", "what it is"),
+        (
+            (item["name"], f"{item['format']}, {'read and written' if item['writes'] else 'read'}", item["title"])
+            for item in profiles
+        ),
+    )
 
 
 def _file(command: Command) -> Command:
@@ -49,90 +58,61 @@ def _file(command: Command) -> Command:
 @desk
 def check(desk: Desk, profile: str, file: Path, companion: tuple[str, ...]) -> None:
     """Read FILE in the format PROFILE (or `auto`) and say what would become of each row."""
-    outcome = _read(profile, file, companion, lambda _: None)
-    desk.answer({"profile": outcome.profile, **outcome.counted(), "warnings": outcome.warnings}, _checked)
-    raise click.exceptions.Exit(outcome.exit_code)
+    found = _read(profile, file, companion, lambda _: None)
+    desk.answer(found, _checked)
+    raise click.exceptions.Exit(_exit_code(found))
 
 
 @map_.command()
 @_file
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the messages to this file.")
+@click.option("--lineage", is_flag=True, help="With each message its type, where each field came from, and warnings.")
 @desk
-def convert(desk: Desk, profile: str, file: Path, companion: tuple[str, ...], out: Path | None) -> None:
+def convert(
+    desk: Desk, profile: str, file: Path, companion: tuple[str, ...], out: Path | None, *, lineage: bool
+) -> None:
     """Turn FILE in the format PROFILE (or `auto`) into messages, one JSON object a line.
 
     Without --out they go to standard output, unless --json asks for the counts there.
     """
-    with _messages_to(out, desk) as write:
-        outcome = _read(profile, file, companion, write)
+    with _lines_to(out, desk) as write:
+        found = _read(profile, file, companion, lambda row: write(_line(row, lineage=lineage)))
     if desk.as_json:
-        show.emit(outcome.counted())
+        show.emit(found)
     else:
-        for line in _checked({"profile": outcome.profile, **outcome.counted(), "warnings": outcome.warnings}):
+        for line in _checked(found):
             show.note(line)
-    raise click.exceptions.Exit(outcome.exit_code)
+    raise click.exceptions.Exit(_exit_code(found))
 
 
-@dataclass
-class _Outcome:
-    """What became of a file."""
-
-    profile: str
-    messages: int = 0
-    refused: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        """3 when some rows failed."""
-        return _SOME_FAILED if self.refused else 0
-
-    def counted(self) -> dict[str, Any]:
-        """Return the counts; every row has one outcome."""
-        return {"rows_in": self.messages + len(self.refused), "messages": self.messages, "refused": self.refused}
+def _exit_code(found: dict[str, Any]) -> int:
+    return _SOME_FAILED if found["refused"] else 0
 
 
-def _read(name: str, file: Path, companion: tuple[str, ...], write: Callable[[Any], None]) -> _Outcome:
-    import adapters  # noqa: PLC0415 - lazy: help must not pay for it
-    from adapters.convert import convert as rows_of  # noqa: PLC0415 - lazy
+def _read(name: str, file: Path, companion: tuple[str, ...], write: Callable[[Any], None]) -> dict[str, Any]:
+    """Read a file, give every row that became a message to `write`, and return what became of all."""
+    from adapters import convert, summary  # noqa: PLC0415 - lazy: help must not pay for it
     from adapters.errors import FileRefused  # noqa: PLC0415 - lazy
-    from adapters.model import HeldBack  # noqa: PLC0415 - lazy
-    from schemas import checks  # noqa: PLC0415 - lazy
-    from schemas.errors import MessageRefused  # noqa: PLC0415 - lazy
 
     data = file.read_bytes()
     companions = {key: path.read_bytes() for key, path in named_files(companion, "--companion")}
+    _require_known(name)
+    tally = summary.Tally()
     try:
-        outcome = _Outcome(adapters.detect(data) if name == "auto" else name)
-        for row in rows_of(_profile(outcome.profile), data, companions=companions):
-            if isinstance(row, HeldBack):
-                outcome.refused.append({"row": row.record, "code": row.code, "cause": row.cause, "cure": row.cure})
-                continue
-            try:
-                checks.require_valid_record(row.message)
-            except MessageRefused as error:
-                rule = error.violations[0].rule
-                outcome.refused.append({"row": row.record, "code": rule, "cause": error.cause, "cure": error.cure})
-                continue
-            write(row.message)
-            outcome.messages += 1
-            outcome.warnings += [
-                {"row": row.record, "code": item.code, "field": item.field, "cause": item.cause}
-                for item in row.warnings
-            ]
+        profile = summary.profile_for(name, data)
+        for row in tally.over(convert.convert(profile, data, companions)):
+            write(row)
     except FileRefused as error:
         raise Usage(error.cause, cure=error.cure, code=error.code) from error
-    return outcome
+    return {"profile": profile.name, **tally.as_json()}
 
 
-def _profile(name: str) -> Any:
-    import difflib  # noqa: PLC0415 - lazy: only a wrong name pays for it
+def _require_known(name: str) -> None:
+    from adapters import profiles, summary  # noqa: PLC0415 - lazy: help must not pay for it
 
-    import adapters  # noqa: PLC0415 - lazy
-
-    known = adapters.profiles()
-    if name in known:
-        return known[name]
+    known = profiles()
+    if name in known or name == summary.AUTO:
+        return
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise Usage(
@@ -140,11 +120,21 @@ def _profile(name: str) -> Any:
     )
 
 
+def _line(row: Any, *, lineage: bool) -> str:
+    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415 - lazy: help must not pay for it
+
+    from adapters.summary import json_line  # noqa: PLC0415 - lazy
+
+    if lineage:
+        return json_line(row)
+    return MessageToJson(row.message, indent=None, preserving_proto_field_name=True, ensure_ascii=False)
+
+
 @contextlib.contextmanager
-def _messages_to(out: Path | None, desk: Desk) -> Iterator[Callable[[Any], None]]:
-    """Give what writes a message: to a file that appears whole or not at all, to standard output, or nowhere."""
+def _lines_to(out: Path | None, desk: Desk) -> Iterator[Callable[[str], None]]:
+    """Give what writes a line: to a file that appears whole or not at all, to standard output, or nowhere."""
     if out is None:
-        yield (lambda _: None) if desk.as_json else (lambda message: show.say([_json(message)]))
+        yield (lambda _: None) if desk.as_json else (lambda line: show.say([line]))
         return
     part = out.with_name(f".{out.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -156,17 +146,11 @@ def _messages_to(out: Path | None, desk: Desk) -> Iterator[Callable[[Any], None]
         part.unlink(missing_ok=True)
 
 
-def _writer(file: IO[str]) -> Callable[[Any], None]:
-    def write(message: Any) -> None:
-        file.write(_json(message) + "\n")
+def _writer(file: IO[str]) -> Callable[[str], None]:
+    def write(line: str) -> None:
+        file.write(line + "\n")
 
     return write
-
-
-def _json(message: Any) -> str:
-    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415 - lazy: help must not pay for it
-
-    return MessageToJson(message, indent=None, preserving_proto_field_name=True, ensure_ascii=False)
 
 
 def _checked(value: dict[str, Any]) -> Iterator[str]:
