@@ -1,0 +1,121 @@
+"""A node made and enrolled by hand, as an agency and the centre do it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bus import enrolment
+from bus.clock import SystemClock
+from bus.enrolment import directory_body, member, open_keys, put_together, read_member, sign
+from bus.policy.author import build_body
+from bus.randomness import SystemRandomness
+from deploy.demo.federation import POLICY
+from tests.cli.conftest import lianfang
+
+DAY_MS = 86_400_000
+
+
+def documents(root: Path, agencies: dict[str, str], signers: tuple[str, ...]) -> tuple[Path, Path]:
+    """Do the centre's part: put the members together, and have two agencies sign directory and policy."""
+    clock, randomness = SystemClock(), SystemRandomness()
+    now = clock.now_ms()
+    members = [member(read_member(root / name / "member.json"), kind) for name, kind in agencies.items()]
+    bodies = {
+        "directory": directory_body(members, 1, b"", now),
+        "policy": build_body(POLICY, 1, b"", now - DAY_MS, now + DAY_MS),
+    }
+    paths = []
+    for kind, body in bodies.items():
+        signatures = []
+        for name in signers:
+            keys = open_keys(root / name, clock, randomness)
+            signatures.append(sign(keys, kind, body))
+            keys.close()
+        paths.append(root / f"{kind}.bin")
+        paths[-1].write_bytes(put_together(kind, body, signatures))
+    return paths[0], paths[1]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """Three nodes, made and not enrolled."""
+    for agency in ("bank-a", "centre", "auditor"):
+        done = lianfang("node", "init", agency, "--dir", tmp_path / agency, "--role", "analyst,auditor", "--json")
+        assert done.code == 0, done
+        assert done.value["agency"] == agency
+    return tmp_path
+
+
+AGENCIES = {"bank-a": "bank", "centre": "centre", "auditor": "auditor"}
+
+
+def test_a_node_is_made_made_known_and_enrolled(made: Path) -> None:
+    """From `node init` over the centre's documents to `node enrol`, each step finds what the one before left."""
+    directory, policy = documents(made, AGENCIES, ("centre", "auditor"))
+    done = lianfang("node", "enrol", "--dir", made / "bank-a", "--directory", directory, "--policy", policy, "--json")
+    assert (done.code, done.value["agency"]) == (0, "bank-a")
+    again = lianfang("node", "enrol", "--dir", made / "bank-a", "--directory", directory, "--policy", policy, "--json")
+    assert (again.code, again.value["code"]) == (2, "LF-ENROL-TWICE")
+    found = lianfang("node", "doctor", "--dir", made / "bank-a", "--json").value["findings"]
+    assert {item["name"]: item["ok"] for item in found}["enrolment"]
+
+
+def test_one_signature_is_not_enough(made: Path) -> None:
+    """Documents that one agency alone signed are refused, and nothing is laid in."""
+    directory, policy = documents(made, AGENCIES, ("centre",))
+    done = lianfang("node", "enrol", "--dir", made / "bank-a", "--directory", directory, "--policy", policy, "--json")
+    assert (done.code, done.value["code"]) == (2, "LF-DIRECTORY-SIGNATURES")
+    assert not [name for name in enrolment.DOCUMENTS.values() if (made / "bank-a" / name).exists()]
+
+
+def test_a_directory_with_other_keys_for_us_is_refused(made: Path, tmp_path: Path) -> None:
+    """A centre that gives an agency keys of its own making is found out when that agency enrols."""
+    lianfang("node", "init", "bank-a", "--dir", tmp_path / "forged")
+    own = (made / "bank-a" / "member.json").read_text()
+    (made / "bank-a" / "member.json").write_text((tmp_path / "forged" / "member.json").read_text())
+    directory, policy = documents(made, AGENCIES, ("centre", "auditor"))
+    (made / "bank-a" / "member.json").write_text(own)
+    done = lianfang("node", "enrol", "--dir", made / "bank-a", "--directory", directory, "--policy", policy, "--json")
+    assert (done.code, done.value["code"]) == (2, "LF-ENROL-OTHER-KEYS")
+
+
+def test_a_configuration_can_be_given_and_must_hold(tmp_path: Path) -> None:
+    """`node init --config` takes the whole node.toml; one that is wrong leaves nothing behind."""
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text('agency = "bank-a"\nlog_level = "debug"\n')
+    bad.write_text('agency = "bank-a"\nlog_levle = "debug"\n')
+    wrong = lianfang("node", "init", "bank-a", "--dir", tmp_path / "n", "--config", bad, "--json")
+    assert (wrong.code, wrong.value["code"]) == (2, "LF-CONFIG-UNKNOWN-KEY")
+    assert "did you mean log_level?" in wrong.value["cure"]
+    assert lianfang("node", "init", "bank-a", "--dir", tmp_path / "n", "--config", good).code == 0
+    shown = lianfang("config", "show", "--dir", tmp_path / "n", "--json", "--origin").value
+    assert {"key": "log_level", "value": "debug", "origin": "node.toml"} in shown
+    other = lianfang("node", "init", "bank-b", "--dir", tmp_path / "m", "--config", good, "--json")
+    assert other.code == 2
+
+
+def test_private_keys_are_for_their_owner_alone(made: Path) -> None:
+    """No file of a new node's keys can be read by others, and the doctor sees it when one can."""
+    doctor = ("node", "doctor", "--dir", made / "bank-a", "--json")
+    assert {item["name"]: item["ok"] for item in lianfang(*doctor).value["findings"]}["keys"]
+    next(path for path in (made / "bank-a" / "keys").iterdir() if path.is_file()).chmod(0o644)
+    keys = next(item for item in lianfang(*doctor).value["findings"] if item["name"] == "keys")
+    assert keys["code"] == "LF-DOCTOR-KEYS-OPEN"
+
+
+def test_what_an_agency_makes_known_holds_no_private_key(made: Path) -> None:
+    """member.json has public keys only: no byte string of it opens or signs anything of the vault."""
+    facts = json.loads((made / "bank-a" / "member.json").read_text())
+    assert set(facts) == {
+        "agency",
+        "signing_key",
+        "prekey",
+        "prekey_not_before_ms",
+        "prekey_not_after_ms",
+        "prekey_signature",
+        "log_vkey",
+        "witness_vkey",
+    }
+    secret = (made / "bank-a" / "keys" / "kek.bin").read_bytes().hex()
+    assert secret not in json.dumps(facts)
