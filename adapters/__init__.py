@@ -6,7 +6,8 @@
 - `summary.check` and `summary.as_json` are what a person or a command asks.
 """
 
+from adapters.catalogue import profiles
 from adapters.detect import detect
-from adapters.profile import Profile, profiles
+from adapters.profile import Profile
 
 __all__ = ["Profile", "detect", "profiles"]

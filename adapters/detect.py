@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 from adapters import passport, platform
+from adapters.catalogue import profiles
+from adapters.decode import encoding_of
 from adapters.errors import FileRefused
-from adapters.profile import Profile, profiles
+from adapters.profile import Profile
 from adapters.table import header_score
 
 
@@ -14,6 +16,7 @@ def detect(data: bytes) -> str:
     best = max(scores.values(), default=0)
     names = [name for name, score in scores.items() if score == best]
     if not best:
+        encoding_of(data, ["utf-8-sig", "gb18030"])  # what is no text in any encoding we know is refused as such
         raise FileRefused(
             "the file is in no dialect that is known here",
             cure="`lianfang map list` names the known ones; `lianfang map check` with one of them says what is missing",

@@ -108,7 +108,6 @@ def read_text(setting: Setting) -> Read:
     """Text, as given; with a code table, the table's word for it."""
     if setting.verbs.map:
         return _read_mapped(setting)
-    path = setting.path
 
     def read(text: str, _: Notes) -> str:
         if not text.isprintable():
@@ -117,7 +116,7 @@ def read_text(setting: Setting) -> Read:
             raise refuse(
                 (
                     "LF-ROW-MOJIBAKE",
-                    f"{path} was read in the wrong encoding before it came here; characters are lost",
+                    "was read in the wrong encoding before it came here; characters are lost",
                     "export it again from the source system in UTF-8 or GB18030",
                 )
             )
@@ -283,14 +282,20 @@ def read_id(setting: Setting) -> Read:
         if _ID18.fullmatch(number):
             if id_checksum_valid(number):
                 return {"id_number": number, "id_type": "GB11643"}
-            notes.append(RowWarning("id_checksum_bad", f"{path}.id_number", "the identity number fails its checksum (GB 11643)"))
+            notes.append(
+                RowWarning("id_checksum_bad", f"{path}.id_number", "the identity number fails its checksum (GB 11643)")
+            )
             return {"id_number": number, "id_type": "GB11643", "id_checksum_bad": True}
         if _SCIENTIFIC.fullmatch(number):
             raise refuse(LOSSY)
         if not number or len(number) > 64:  # noqa: PLR2004 - the language's limit
             raise refuse(("LF-ROW-ID", "does not hold an identity number", "correct it at the source"))
         if _ID15.fullmatch(number):
-            notes.append(RowWarning("id_15_digits", f"{path}.id_number", "an identity number of the old form, without a checksum"))
+            notes.append(
+                RowWarning(
+                    "id_15_digits", f"{path}.id_number", "an identity number of the old form, without a checksum"
+                )
+            )
             return {"id_number": number, "id_type": "GB11643"}
         return {"id_number": number, "id_type": "GB32100" if _USCC.fullmatch(number) else "OTHER"}
 

@@ -114,11 +114,16 @@ def _compiled(profile: Profile) -> dict[str, _Compiled]:
     return {record.code: _compile(profile, record) for record in profile.file.record}
 
 
-def _compile(profile: Profile, record: Record) -> _Compiled:
+def fields_of(profile: Profile, record: Record) -> dict[str, Mapping_]:
+    """Return the fields of one kind of record: its groups', and its own, which win."""
     fields: dict[str, Mapping_] = {}
     for group in record.use:
         fields |= profile.file.group[group]
-    fields |= record.field
+    return fields | record.field
+
+
+def _compile(profile: Profile, record: Record) -> _Compiled:
+    fields = fields_of(profile, record)
     constants: dict[str, Any] = {path: Mapping_(const=text) for path, text in record.const.items()}
     columns = {name: place for place, name in enumerate((SERIAL, *record.layout))}
     plan = compile_plan(profile, record.message, constants | fields, columns, tuple(columns))

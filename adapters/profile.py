@@ -10,8 +10,6 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -66,7 +64,7 @@ class Source(_Strict):
     ignore: list[str] = []
     """Headers that are known and carry nothing for the message."""
     footer: list[str] = []
-    """First cells that begin the summary after the last record."""
+    """First words of a row that is a sum or a note, not a record."""
     record_lines_max: int = Field(default=16, ge=1, le=1024)
     """Most lines of one record (a quoted cell may hold line breaks)."""
     group_by: str = ""
@@ -210,17 +208,8 @@ class Profile:
         return ", ".join(dict.fromkeys(record.message for record in self.file.record))
 
 
-@cache
-def profiles() -> dict[str, Profile]:
-    """Return the profiles that come with the product, by name. ProfileRefused when one is wrong."""
-    folder = resources.files("adapters") / "profiles"
-    texts = {item.name: item.read_text("utf-8") for item in folder.iterdir() if item.name.endswith(".toml")}
-    found = [load(text, texts, name) for name, text in sorted(texts.items()) if not name.endswith(".records.toml")]
-    return {profile.name: profile for profile in found}
-
-
-def load(text: str, beside: Mapping[str, str] | None = None, where: str = "profile") -> Profile:
-    """Read one profile; `beside` holds the files it may include. ProfileRefused, with a nearest known key."""
+def parse_profile(text: str, beside: Mapping[str, str] | None = None, where: str = "profile") -> Profile:
+    """Read the form of one profile; `beside` holds the files it may include. ProfileRefused, with a nearest known key."""
     try:
         data = tomllib.loads(text)
         include = str(data.get("profile", {}).get("include", ""))

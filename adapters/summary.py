@@ -12,11 +12,12 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
+from adapters.catalogue import profiles
 from adapters.convert import Outcome, convert
 from adapters.detect import detect
 from adapters.errors import FileRefused
 from adapters.model import Converted, HeldBack
-from adapters.profile import Profile, profiles
+from adapters.profile import Profile
 from schemas import checks
 from schemas.errors import MessageRefused
 

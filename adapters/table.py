@@ -92,7 +92,9 @@ def read_table(data: bytes, source: Source) -> Table:
     encoding = encoding_of(data, list(source.encodings))
     rows = _records(_Lines(body_of(data), encoding, source.record_lines_max), source)
     headers, columns = _find_header(rows, source)
-    return Table(headers, columns, _below(rows, len(headers), source))
+    assert source.header is not None, "checked with the profile"
+    needed = tuple(columns[name] for name in source.header.required)
+    return Table(headers, columns, _below(rows, len(headers), source, needed))
 
 
 def header_score(data: bytes, source: Source) -> int:
@@ -169,22 +171,25 @@ def _columns(headers: tuple[str, ...], names: dict[str, str]) -> dict[str, int]:
     return columns
 
 
-def _below(rows: Iterator[Row], width: int, source: Source) -> Iterator[Row]:
+def _below(rows: Iterator[Row], width: int, source: Source, needed: tuple[int, ...]) -> Iterator[Row]:
+    """Yield the records. Blank rows and sums are passed over, never taken for the end: what follows them is read."""
     footer = tuple(source.footer)
     for row in rows:
         cells = row.cells
-        if len(cells) != width:
-            if row.refused is None and not any(map(str.strip, cells)):
+        if len(cells) != width or row.refused is not None:
+            if row.refused is None and (not any(map(str.strip, cells)) or _is_sum(cells, footer)):
                 continue
-            if row.refused is None and footer and tidy(cells[0]).startswith(footer):
-                return
             yield _fitted(row, width)
             continue
         if not cells[0].strip() and not any(map(str.strip, cells)):
             continue
-        if footer and tidy(cells[0]).startswith(footer):
-            return
+        if footer and tidy(cells[0]).startswith(footer) and not all(cells[place].strip() for place in needed):
+            continue
         yield row if len(row.raw) <= RECORD_BYTES_MAX else Row(row.line, row.raw, [], _TOO_LARGE)
+
+
+def _is_sum(cells: Cells, footer: tuple[str, ...]) -> bool:
+    return bool(footer) and tidy(cells[0]).startswith(footer)
 
 
 _TOO_LARGE = RowRefused(
