@@ -29,11 +29,11 @@ class Arrival:
     body: bytes
 
 
-def headers(message: Outgoing) -> dict[str, str]:
+def headers(message: Outgoing, message_id: str) -> dict[str, str]:
     """Return the headers of a message (CloudEvents 1.0: id, source, type). No personal data, nothing that is believed."""
     return {
         "ce-specversion": "1.0",
-        "ce-id": text_id(message),
+        "ce-id": message_id,
         "ce-source": message.sender,
         "ce-type": message.type_name,
     }
