@@ -13,12 +13,11 @@ from bus.directory import Directory
 from bus.keyservice.protocol import OpenRequest, SealRequest
 from bus.keyservice.service import KeyService
 from bus.policy.author import build_body
-from bus.policy.bundle import Bundle
 from bus.policy.canonical import canonical
 from bus.policy.model import Request
 from bus.sealing.envelope import ParsedEnvelope
 from bus.sealing.plan import compartments
-from schemas.v1 import common_pb2, notice_pb2
+from schemas.v1 import common_pb2, federation_pb2, notice_pb2
 
 NOW_MS = 1_800_000_000_000
 POLICY = Path(__file__).parents[2] / "deploy" / "policy"
@@ -98,12 +97,6 @@ class House:
     @property
     def directory(self) -> Directory:
         return Directory.load(self.document, pinned=None, now_ms=self.clock.at_ms)
-
-    @property
-    def bundle(self) -> Bundle:
-        return Bundle.load(
-            self.policy, signer_keys=self.directory.document_keys(), pinned=None, now_ms=self.clock.at_ms
-        )
 
     def sign(self, kind: str, body: bytes, *signers: str) -> bytes:
         return enrolment.put_together(kind, body, [enrolment.sign(self.services[name], kind, body) for name in signers])
@@ -238,7 +231,7 @@ def ticket(house: House, parsed: ParsedEnvelope, classes: tuple[str, ...], token
         action=leaf_pb2.ACTION_OPEN,
         agency="police-a",
         policy_serial=1,
-        policy_digest=house.bundle.sha256,
+        policy_digest=sha256(federation_pb2.PolicyBundle.FromString(house.policy).body).digest(),
         decision=leaf_pb2.DECISION_PERMIT,
         actor_roles=["investigator"],
         purpose="early_warning",
