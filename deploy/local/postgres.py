@@ -32,13 +32,14 @@ _ACCOUNTS = ("postgres", "nobody")
 _APT_SECONDS_MAX = 600
 _START_SECONDS_MAX = 30
 _STOP_SECONDS_MAX = 20
+# Its data need not survive the machine, only the processes: no fsync, and an end without a last checkpoint.
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "60",
     "shared_buffers": "16MB",
-    "fsync": "on",
-    "synchronous_commit": "on",
+    "fsync": "off",
+    "full_page_writes": "off",
 }
 
 
@@ -157,7 +158,7 @@ class Cluster:
         self._home = ensure()
         self._account = _account()
         # Not under the project: its account could not reach it there, and a socket's path has at most 107 bytes.
-        self.directory = Path(tempfile.mkdtemp(prefix="lf-pg-", dir="/tmp"))  # noqa: S108 - mkdtemp makes it ours alone
+        self.directory = Path(tempfile.mkdtemp(prefix="lf-pg-", dir="/tmp"))
         self._databases = 0
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -188,8 +189,8 @@ class Cluster:
         become: Sequence[str] = ()
         if os.geteuid() == 0:
             become = (f"--reuid={self._account.uid}", f"--regid={self._account.gid}", "--clear-groups")
-        # The server gets SIGINT, a fast shutdown, when whoever started it is gone.
-        return ["setpriv", *become, "--pdeathsig=INT", str(self._home / program), *arguments]
+        # The server gets SIGQUIT, an immediate shutdown, when whoever started it is gone.
+        return ["setpriv", *become, "--pdeathsig=QUIT", str(self._home / program), *arguments]
 
     def _initialise(self) -> None:
         arguments = (
@@ -255,7 +256,7 @@ class Cluster:
         """Stop the server and remove its directory; safe to call again."""
         process = self._process
         if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGQUIT)
             try:
                 process.wait(_STOP_SECONDS_MAX)
             except subprocess.TimeoutExpired:

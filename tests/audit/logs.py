@@ -1,8 +1,11 @@
 """What the audit tests share: keys, entries, logs, a witness, and the taking away of a single check."""
 
 import inspect
+import sqlite3
 import textwrap
+from contextlib import closing
 from hashlib import sha256
+from pathlib import Path
 
 from nacl.signing import SigningKey
 from sqlalchemy.engine import Engine
@@ -72,6 +75,12 @@ def open_log(url: str, signer: Signer = LOG) -> AuditLog:
 def append(log: AuditLog, leaves) -> list[int]:
     with log.transaction() as transaction:
         return [transaction.append(leaf) for leaf in leaves]
+
+
+def backup(source: Path, target: Path) -> None:
+    """Copy a SQLite database as a backup does, while it is in use."""
+    with closing(sqlite3.connect(source)) as connection:
+        connection.execute(f"VACUUM INTO '{target}'")
 
 
 def witness(log: AuditLog, witness=AUDITOR, agency: str = WITNESS) -> bytes:

@@ -43,7 +43,9 @@ def test_a_checkpoint_reads_back():
 @given(
     st.integers(min_value=0, max_value=2**63 - 1),
     st.binary(min_size=32, max_size=32),
-    st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="+"), min_size=1, max_size=60),
+    st.text(
+        alphabet=st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="+"), min_size=1, max_size=60
+    ),
 )
 def test_any_checkpoint_reads_back(size, root, name):
     """Every size, root and name that may stand in a checkpoint survives the way out and in."""

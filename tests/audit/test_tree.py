@@ -146,7 +146,9 @@ def test_a_stored_tree_gives_the_hash_of_every_complete_subtree(size, data):
     if size >= 256:
         unfinished[1] = [hashes(8, number) for number in range(size // 256)]
     stored = tiles.StoredTree(
-        grown(size), unfinished, lambda level, number: tiles.expand([hashes(8 * level, number * 256 + at) for at in range(256)])
+        grown(size),
+        unfinished,
+        lambda level, number: tiles.expand([hashes(8 * level, number * 256 + at) for at in range(256)]),
     )
     level = data.draw(st.integers(min_value=0, max_value=size.bit_length() - 1))
     index = data.draw(st.integers(min_value=0, max_value=(size >> level) - 1))
