@@ -184,9 +184,9 @@ class Simulation:
         order = list(self.federation.agencies)
         self.random.shuffle(order)
         for agency in order:
-            for work in (self.transports[agency].step, self.nodes[agency].step):
+            for held in (self.transports, self.nodes):
                 try:
-                    moved += work()
+                    moved += held[agency].step()  # looked up anew: a crash has opened another
                 except Crash:
                     self.crash(agency)
                     moved += 1
