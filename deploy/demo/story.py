@@ -23,6 +23,10 @@ from deploy.demo.stage import DEFAULT_DIRECTORY, Options, Stage, core_system, la
 from deploy.demo.timeline import Timeline
 
 Result = dict[str, Any]
+_PREPARED = {
+    "rabbitmq": "a private RabbitMQ, keys and certificates, seven nodes with their key services",
+    "memory": "keys and certificates, seven nodes",
+}
 
 
 def run(options: Mapping[str, Any], show: Any) -> int:
@@ -39,8 +43,13 @@ def run(options: Mapping[str, Any], show: Any) -> int:
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     say = _nothing if as_json else _line
+
+    def emit(result: Result) -> None:
+        show.emit(result)
+        sys.stdout.flush()
+
     timeline = Timeline(say, colour=not as_json and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
-    result = play(chosen, timeline, show.note if as_json else say, show.emit if as_json else _nothing)
+    result = play(chosen, timeline, show.note if as_json else say, emit if as_json else _nothing)
     return 0 if result["ok"] else 1
 
 
@@ -58,14 +67,17 @@ def play(
     if not options.notices.is_file():
         raise Usage(f"there is no file {options.notices}", cure="look at --input", code="LF-DEMO-NO-INPUT")
     started = time.monotonic()
+    timeline.title("Lianfang: seven agencies, one story")
+    timeline.say(f"   getting ready: {_PREPARED[options.transport]}")
     with laid_out(options, warn) as stage, ExitStack() as stack:
-        timeline.title(f"Lianfang: seven agencies, one story ({_where(stage)})")
+        timeline.say(f"   ready after {time.monotonic() - started:.1f} s: {_where(stage)}")
         held_back, logs = _scenes(stage, timeline, options.notices, stack)
         result = _result(stage, timeline, held_back, logs, started)
         _end(stage, timeline, result)
+        stopping = _stop_signals() if options.serve else None
         told(result)
-        if options.serve:
-            _serve(stage, warn)
+        if stopping is not None:
+            _serve(stage, warn, stopping)
     return result
 
 
@@ -130,11 +142,16 @@ def _end(stage: Stage, timeline: Timeline, result: Result) -> None:
         timeline.say(f"  {command:<54} {what}")
 
 
-def _serve(stage: Stage, warn: Callable[[str], None]) -> None:
-    """Say where everything is, and wait until told to stop."""
+def _stop_signals() -> threading.Event:
+    """Return what SIGINT and SIGTERM set from now on."""
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def _serve(stage: Stage, warn: Callable[[str], None], stopping: threading.Event) -> None:
+    """Say where everything is, and wait until told to stop."""
     warn("")
     warn("Everything is still running; Ctrl-C ends it. The nodes:")
     for agency in stage.federation.agencies:
@@ -143,7 +160,7 @@ def _serve(stage: Stage, warn: Callable[[str], None]) -> None:
 
 
 def _where(stage: Stage) -> str:
-    return "RabbitMQ, seven processes" if stage.transport == "rabbitmq" else "transport in memory, one process"
+    return "RabbitMQ, seven processes" if stage.transport == "rabbitmq" else "the transport in memory, one process"
 
 
 def _shown(path: Path) -> str:

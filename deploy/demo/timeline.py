@@ -73,7 +73,6 @@ class Timeline:
     def title(self, text: str) -> None:
         """Tell what is about to be played."""
         self.say(self._in(_BOLD, text))
-        self.say("")
 
     def scene(self, number: int, text: str) -> None:
         """Tell that a scene begins."""

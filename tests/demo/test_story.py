@@ -18,15 +18,20 @@ from audit import leaf as leaf_format
 from audit import tiles
 from audit.v1 import leaf_pb2
 from audit.verify import verify_directory
+from bus import control
+from bus.errors import Retry
 from deploy.demo.core_system import count_decisions, count_effects
 from deploy.demo.police_system import Result, read_result
 from deploy.demo.stage import FILES
 from tests.demo.bank_files import BAD_ID, GOOD, NO_HOP, RUINED, Row, bank_file
 
+ROOT = Path(__file__).resolve().parents[2]
 AGENCIES = ["auditor", "bank-a", "bank-b", "centre", "platform-d", "police-a", "telecom-c"]
 UNSEEN = (RUINED, NO_HOP, GOOD, BAD_ID, RUINED)
 OWN_FILES = ("handover", "bank-b-core-system")
 """Below these names lie the files of agencies' own systems, which hold what the agency may hold."""
+pytestmark = pytest.mark.timeout(300)
+PLAY_S = 240
 BROKER = pytest.param("rabbitmq", marks=pytest.mark.broker)
 MOBILE = re.compile(r"1[3-9][0-9]{9}")
 
@@ -73,7 +78,7 @@ def _play(folder: Path, *options: str) -> Run:
     """Run the command in a folder of its own, so that broker and agencies are of this run alone."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "bus", "demo", "--dir", str(folder / "demo"), *options]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PLAY_S, check=False)
     return Run(folder, done.returncode, done.stdout, done.stderr)
 
 
@@ -342,3 +347,51 @@ def test_an_input_that_is_not_there_is_said_before_anything_starts(tmp_path: Pat
     run = _play(tmp_path, "--json", "--transport", "memory", "--input", str(tmp_path / "none.csv"))
     assert (run.code, run.result["code"]) == (2, "LF-DEMO-NO-INPUT")
     assert not (tmp_path / "demo").exists()
+
+
+def test_served_it_runs_until_it_is_told_to_end(tmp_path: Path) -> None:
+    """With --serve the result comes first, the nodes answer, and SIGTERM ends everything with exit code 0."""
+    options = ["--json", "--serve", "--transport", "memory", "--dir", str(tmp_path / "demo")]
+    command = [sys.executable, "-m", "bus", "demo", *options]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        result = json.loads(process.stdout.readline())
+        node = next(Path(item["dir"]) for item in result["nodes"] if item["agency"] == "police-a")
+        inbox = control.call(node, "inbox")
+        process.terminate()
+        assert process.wait(60) == 0
+    assert {item["sender"] for item in inbox} == {"auditor", "bank-a", "bank-b", "telecom-c"}
+    with pytest.raises(Retry):
+        control.call(node, "status")
+
+
+def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
+    """While one plays in a directory, another is told to try later, and takes nothing away."""
+    (tmp_path / "demo").mkdir()
+    with (tmp_path / "demo" / "demo.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        (tmp_path / "demo" / "theirs").touch()
+        run = _play(tmp_path, "--json", "--transport", "memory")
+    assert (run.code, run.result["code"]) == (75, "LF-DEMO-RUNNING")
+    assert (tmp_path / "demo" / "theirs").exists()
+
+
+def test_a_node_that_a_killed_demo_left_is_ended(tmp_path: Path) -> None:
+    """Whoever still holds a node's lock in the folder is ended before the folder is made anew."""
+    (tmp_path / "demo" / "bank-a").mkdir(parents=True)
+    (tmp_path / "demo" / "demo.lock").touch()
+    code = "import sys, time, pathlib; from bus.process import lock; held = lock(pathlib.Path(sys.argv[1])); "
+    command = [
+        sys.executable,
+        "-c",
+        code + "print('held', flush=True); time.sleep(60)",
+        str(tmp_path / "demo" / "bank-a"),
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as left:
+        assert left.stdout is not None
+        assert left.stdout.readline() == b"held\n"
+        run = _play(tmp_path, "--json", "--transport", "memory")
+        assert left.wait(10) != 0
+    assert run.code == 0, run.said
