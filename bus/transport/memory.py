@@ -86,7 +86,7 @@ class MemoryBroker:
         fault = self.publish_fault(message)
         with self._changed:
             queue = self._queues.get((message.recipient, message.lane))
-            if queue is None or len(message.body) > limits.ENVELOPE_BYTES_MAX:
+            if queue is None or message.recipient == sender or len(message.body) > limits.ENVELOPE_BYTES_MAX:
                 return "unroutable"
             if len(queue) >= self._queue_messages_max:
                 return "nacked"

@@ -121,10 +121,16 @@ class LocalBroker:
             return ""
         return "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
+    def admit(self, topology: Topology) -> None:
+        """Add agencies to the running broker, linked to each other only as the topology says. NoAnswer when it is down."""
+        authority = self.authority()
+        for agency in topology.agencies:
+            authority.agency(agency)
+        self.management().import_definitions(definitions(topology, version=self._state().version[:2]))
+
     def connection(self, agency: str) -> BrokerConfig:
-        """Return how a node of `agency` reaches this broker, with absolute paths. NotFound when it has no such agency."""
-        state = self._state()
-        if agency not in state.agencies:
+        """Return how a node of `agency` reaches this broker, with absolute paths. NotFound when it was never admitted."""
+        if not (self.directory / "pki" / "agencies" / agency).exists():
             raise NotFound(
                 f"the private broker has no agency {agency}",
                 cure="start it with that agency",
@@ -133,7 +139,7 @@ class LocalBroker:
         identity = self.authority().agency(agency)
         return BrokerConfig(
             host="127.0.0.1",
-            port=state.ports.amqps,
+            port=self._state().ports.amqps,
             virtual_host=VIRTUAL_HOST,
             ca_file=str(identity.authority),
             certificate_file=str(identity.certificate),
