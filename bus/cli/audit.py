@@ -18,6 +18,7 @@ from bus.errors import NoAnswer, NotFound, Usage
 _CHECK_FAILED = 7
 _ASK_EVERY_S = 0.5
 _SETTLE_S = 2.0
+_KEY_OPTIONS = {"log": "--vkey", "witnesses": "--witness"}
 
 
 @click.group()
@@ -73,16 +74,16 @@ def _key(text: str) -> str:
 
 def _verified(value: dict[str, Any]) -> Iterator[str]:
     if value["ok"]:
-        yield f"{value['origin']}: all {value['entries']} entries verify under the root {value['root']}"
-        yield f"cosigned by: {', '.join(value['cosigned']) or 'no witness'}"
+        yield f"{value['origin']}: all {value['entries']} entries verify"
+        yield f"root {value['root']}"
+        yield from show.wrapped(f"cosigned by {', '.join(value['cosigned']) or 'no witness'}")
     for problem in value["problems"]:
         yield from show.wrapped(f"problem: {problem}")
-    for what, own in value["keys_from_export"].items():
-        if own:
-            yield from show.wrapped(
-                f"note: the keys of the {what} were taken from the export itself; that proves only that it agrees with "
-                f"itself. Give {'--vkey' if what == 'log' else '--witness'} with a key from elsewhere."
-            )
+    own = [option for what, option in _KEY_OPTIONS.items() if value["keys_from_export"][what]]
+    if own:
+        yield from show.wrapped(
+            f"note: {' and '.join(own)} not given; keys from the export itself prove only that it agrees with itself"
+        )
 
 
 def _bad_place(value: dict[str, Any]) -> str:
