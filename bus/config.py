@@ -114,8 +114,8 @@ def load(directory: Path, environment: Mapping[str, str] | None = None) -> tuple
         config = NodeConfig.model_validate(values)
     except ValidationError as error:
         raise _explained(error) from None
-    for key in _leaves(config.model_dump()):
-        origins.setdefault(key, "default")
+    for name in _leaves(config.model_dump()):
+        origins.setdefault(name, "default")
     return config, origins
 
 

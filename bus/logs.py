@@ -13,7 +13,48 @@ from typing import Any, TextIO
 import structlog
 
 ALLOWED_KEYS = frozenset(
-    ["event", "level", "timestamp", "agency", "peer", "sender", "recipient", "lane", "type", "state", "code", "cause", "cure", "message_id", "row_id", "file", "fields", "wait_ms", "count", "entry", "index", "size", "origin", "pid", "port", "serial", "sha256", "reason", "exit", "attempt", "attempts", "seconds", "profile", "rule", "rules", "operation", "ms", "transport", "error_type", "thread"]
+    [
+        "event",
+        "level",
+        "timestamp",
+        "agency",
+        "peer",
+        "sender",
+        "recipient",
+        "lane",
+        "type",
+        "state",
+        "code",
+        "cause",
+        "cure",
+        "message_id",
+        "row_id",
+        "file",
+        "fields",
+        "wait_ms",
+        "count",
+        "entry",
+        "index",
+        "size",
+        "origin",
+        "pid",
+        "port",
+        "serial",
+        "sha256",
+        "reason",
+        "exit",
+        "attempt",
+        "attempts",
+        "seconds",
+        "profile",
+        "rule",
+        "rules",
+        "operation",
+        "ms",
+        "transport",
+        "error_type",
+        "thread",
+    ]
 )
 """Keys whose values are never classed: ids, codes, counts and names of agencies and fields."""
 

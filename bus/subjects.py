@@ -130,9 +130,7 @@ class Subjects:
         pairs = [(quarter, value) for quarter in sorted(values, reverse=True) for value in values[quarter]]
         body = oversight_pb2.SubjectAnswer(
             query_id=query_id,
-            values=[
-                oversight_pb2.SubjectValue(quarter=quarter, value=value) for quarter, value in pairs[:_VALUES_MAX]
-            ],
+            values=[oversight_pb2.SubjectValue(quarter=quarter, value=value) for quarter, value in pairs[:_VALUES_MAX]],
             status=common_pb2.CodedValue(scheme=_STATUS_SCHEME, code="FOUN" if pairs else "NFOU"),
         )
         fingerprint = self._parts.keys.fingerprint([b"subject-answer" + causation_id])[0]

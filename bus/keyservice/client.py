@@ -40,6 +40,10 @@ class KeyClient:
             self._local.connection = held
         return held
 
+    def close(self) -> None:
+        """Close this thread's connection; the next call opens another."""
+        self._drop()
+
     def _drop(self) -> None:
         held = getattr(self._local, "connection", None)
         self._local.connection = None

@@ -62,10 +62,14 @@ def test_a_restored_backup_is_found_out_and_the_log_freezes(simulation: Simulati
     shutil.copy(backup, node_directory / "node.db")
     simulation.crash("bank-a")
     with pytest.raises(LogFrozen):
-        for number in range(40):
-            stage.send_notice(simulation, account=f"62220202000{number:08d}")
-            simulation.run(10, quiet_rounds=12)
+        _go_on_sending(simulation)
     assert simulation.nodes["auditor"].oversight.mirror("bank-a").evidence()
+
+
+def _go_on_sending(simulation: Simulation) -> None:
+    for number in range(40):
+        stage.send_notice(simulation, account=f"62220202000{number:08d}")
+        simulation.run(10, quiet_rounds=12)
 
 
 def test_nobody_but_the_owner_can_be_frozen_by_a_note(simulation: Simulation) -> None:
