@@ -16,7 +16,7 @@ from deploy.demo.timeline import Step, Timeline
 
 _AUDIT = {"purpose": "audit", "legal_basis": "ATF5"}
 _AUDIT_SERVICE = "svc-subject"
-_EXPORT_S = 20
+_EXPORT_S = 120
 
 
 @dataclass(frozen=True)

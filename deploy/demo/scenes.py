@@ -11,12 +11,13 @@ from bus.errors import Broken, BusError, Refused
 from deploy.demo.case_file import FIELDS, Played, played_notice, target_of
 from deploy.demo.federation import AGENCIES, CASE
 from deploy.demo.police_system import CaseSystem, Result, Target
-from deploy.demo.stage import FILES, Stage, wait_for
+from deploy.demo.stage import DEADLINE_S, FILES, Stage, wait_for
 from deploy.demo.timeline import Refusal, Step, Timeline, joined, masked
 
 DONE, DONE_SHORT, NO_PAPERS = "0000", "1200", "0600"
 _PAGE = 500
 _SHOWN_MAX = 5
+_ARRIVALS_PER_S_MIN = 50
 _EARLY_WARNING = {"purpose": "early_warning", "legal_basis": "ATF18"}
 _CLUE = {"purpose": "early_warning", "legal_basis": "ATF26"}
 _STOP = {"purpose": "stop_payment", "legal_basis": "ATF20", "case": CASE}
@@ -256,6 +257,7 @@ class Scenes:
             wait_for(
                 f"{count} messages at {name}",
                 partial(self._have_arrived, name, before[name] + count),
+                DEADLINE_S + count / _ARRIVALS_PER_S_MIN,
             )
 
     def _have_arrived(self, agency: str, count: int) -> bool:

@@ -38,6 +38,7 @@ DEFAULT_BROKER = Path(".lianfang/broker")
 DEADLINE_S = 30.0
 _MARK = "demo.lock"
 _LOOK_EVERY_S = 0.02
+_CALL_S = 600.0
 _CONNECTED_S = 60.0
 _PORT_KNOWN_S = 60.0
 _END_S = 15.0
@@ -75,7 +76,7 @@ class Stage:
 
     def call(self, agency: str, operation: str, **arguments: Any) -> Any:
         """Ask an agency's node over its control socket, as its operator."""
-        return control.call(self.node(agency), operation, arguments)
+        return control.call(self.node(agency), operation, arguments, _CALL_S)
 
     def entries(self, agency: str) -> int:
         """Return how many entries an agency's log has."""

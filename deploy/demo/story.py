@@ -42,14 +42,20 @@ def run(options: Mapping[str, Any], show: Any) -> int:
         serve=bool(options.get("serve")),
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
-    say = _nothing if as_json else _line
+
+    def line(text: str) -> None:
+        show.say([text])
+        sys.stdout.flush()
 
     def emit(result: Result) -> None:
         show.emit(result)
         sys.stdout.flush()
 
+    say = _nothing if as_json else line
     timeline = Timeline(say, colour=not as_json and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     result = play(chosen, timeline, show.note if as_json else say, emit if as_json else _nothing)
+    for problem in timeline.problems if as_json else ():
+        show.note(f"not as it should be: {problem}")
     return 0 if result["ok"] else 1
 
 
@@ -165,11 +171,6 @@ def _where(stage: Stage) -> str:
 
 def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _line(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def _nothing(_: object) -> None:
