@@ -48,9 +48,7 @@ def init_node(directory: Path, agency: str, toml: str, clock: Clock, randomness:
     path = directory / "node.toml"
     path.write_text(toml, encoding="utf-8")
     try:
-        config, _ = load(directory, {})
-        if config.agency != agency:
-            raise Usage(f"node.toml names {config.agency}, not {agency}", cure="give both the same name")
+        _require_agency(directory, agency)
         KeyService.create(directory / "keys", agency, clock, randomness)
     except Exception:
         path.unlink()  # nothing half-done is left
@@ -61,6 +59,14 @@ def init_node(directory: Path, agency: str, toml: str, clock: Clock, randomness:
     text = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(public).items()}
     (directory / MEMBER_FILE).write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
     return public
+
+
+def _require_agency(directory: Path, agency: str) -> None:
+    config, _ = load(directory, {})
+    if config.agency != agency:
+        raise Usage(
+            f"node.toml names {config.agency}, not {agency}", cure="give both the same name", code="LF-NODE-OTHER-NAME"
+        )
 
 
 def open_keys(directory: Path, clock: Clock, randomness: Randomness) -> KeyService:

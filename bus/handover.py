@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from adapters.convert import convert
-from adapters.errors import FileRefused
-from adapters.model import Converted
-from adapters.render import render
 from google.protobuf.message import Message
 from sqlalchemy import select, update
 
 import adapters
+from adapters.convert import convert
+from adapters.errors import FileRefused
+from adapters.model import Converted
+from adapters.render import render
 from bus import leaves, questions, store
 from bus.errors import BusError, NotFound, Refused, Retry
 from bus.opening import Opening

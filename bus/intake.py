@@ -11,12 +11,12 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any
 
-from adapters.convert import convert
-from adapters.errors import FileRefused
-from adapters.model import Converted, HeldBack, Lineage
 from sqlalchemy import select
 
 import adapters
+from adapters.convert import convert
+from adapters.errors import FileRefused
+from adapters.model import Converted, HeldBack, Lineage
 from bus import leaves, limits, store
 from bus.errors import Usage
 from bus.outbound import AlreadySent, Draft, NotSent, Outbound, Sent
