@@ -1,11 +1,19 @@
-"""The private broker's commands where there is no broker."""
+"""The private broker's commands, and nodes run by hand on it."""
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from deploy.local import install
-from tests.cli.conftest import lianfang
+from deploy.local.broker import LocalBroker
+from tests.cli.conftest import ROOT, Desks, lianfang
+from tests.cli.enrolling import documents
 
 
 def test_a_broker_that_never_was_is_told_as_not_running(tmp_path: Path) -> None:
@@ -37,3 +45,69 @@ def test_an_agency_that_is_no_name_is_refused(tmp_path: Path) -> None:
     assert done.code != 0
     assert done.value["code"] in ("LF-TOPOLOGY-AGENCY", "LF-BROKER-MISSING")
     assert not lianfang("broker", "status", "--dir", tmp_path / "broker", "--json").value["running"]
+
+
+AGENCIES = {"auditor": "auditor", "bank-a": "bank", "centre": "centre"}
+
+
+@contextmanager
+def running_node(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Be whoever typed `lianfang node run` in another window."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bus", "node", "run", "--dir", str(directory)], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        yield child
+    finally:
+        child.terminate()
+        child.communicate(timeout=30)
+
+
+def laid_out(root: Path, port: int, broker: LocalBroker) -> None:
+    """Make and enrol the nodes by hand, with certificates of the broker's authority."""
+    for agency in AGENCIES:
+        toml = root / f"{agency}.toml"
+        toml.write_text(
+            f'agency = "{agency}"\n[broker]\nport = {port}\n'
+            f'[[operators]]\nuid = {os.getuid()}\nidentity = "li.wei"\nroles = ["analyst"]\n'
+        )
+        assert lianfang("node", "init", agency, "--dir", root / agency, "--config", toml).code == 0
+        broker.authority().install(agency, root / agency)
+    directory, policy = documents(root, AGENCIES, ("centre", "auditor"))
+    for agency in AGENCIES:
+        given = ("--directory", directory, "--policy", policy)
+        assert lianfang("node", "enrol", "--dir", root / agency, *given).code == 0
+
+
+@pytest.mark.broker
+def test_a_broker_and_a_node_are_run_by_hand(tmp_path: Path) -> None:
+    """From `broker start` to `node run` and back, and the doctor names what is missing at each step."""
+    place, desks = tmp_path / "broker", Desks(tmp_path)
+    broker = LocalBroker(place)
+    try:
+        started = lianfang("broker", "start", "--agency", ",".join(AGENCIES), "--dir", place, "--json")
+        assert (started.code, started.value["running"]) == (0, True), started
+        laid_out(tmp_path, started.value["ports"]["amqps"], broker)
+        assert "LF-NODE-DOWN" in codes(desks)
+        with running_node(tmp_path / "bank-a") as child:
+            desks.wait(lambda: codes(desks) == set())
+            assert desks.json("bank-a", "node", "status")["transport"]["kind"] == "rabbitmq"
+            second = desks.at("bank-a", "node", "run", "--json")
+            assert (second.code, second.value["code"]) == (75, "LF-NODE-RUNNING")
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(timeout=30) == 0
+        assert desks.at("bank-a", "node", "status").code == 75
+        broker.revoke("bank-a")
+        assert "LF-DOCTOR-TLS" in codes(desks)
+    finally:
+        stopped = lianfang("broker", "stop", "--dir", place, "--json")
+    assert stopped.value == {"stopped": True}
+    assert "LF-DOCTOR-BROKER-DOWN" in codes(desks)
+
+
+def codes(desks: Desks) -> set[str]:
+    """Return what the doctor finds wrong with bank-a."""
+    findings = desks.at("bank-a", "node", "doctor", "--json").value["findings"]
+    return {item["code"] for item in findings if not item["ok"]}
