@@ -9,12 +9,20 @@ _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _SCIENTIFIC = re.compile(r"[+-]?[0-9.]+[eE][+-]?[0-9]+")
 _SIGNS = "¥￥$€£"
 _MINOR_UNITS_MAX = 2**63 - 1
+_PLAIN_DIGITS = 19
 _BAD = ("LF-ROW-AMOUNT", "does not hold an amount", "correct it at the source, for example 1234.56")
 
 
 def minor_units(text: str, decimals: int) -> int:
     """Return an amount in minor units. RowRefused when the text is no amount or has more decimal places than that."""
-    text = identifier(text)
+    whole, _, part = text.partition(".")
+    digits = whole + part.ljust(decimals, "0")
+    if whole and len(part) <= decimals and len(digits) < _PLAIN_DIGITS and digits.isascii() and digits.isdecimal():
+        return int(digits)
+    return _written_otherwise(identifier(text), decimals)
+
+
+def _written_otherwise(text: str, decimals: int) -> int:
     negative = False
     if text[:1] == "(" and text[-1:] == ")":
         negative, text = True, text[1:-1]

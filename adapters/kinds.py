@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import mul
 from typing import Any
 
 from adapters.errors import RowRefused
@@ -26,11 +27,15 @@ _ID18 = re.compile(r"[0-9]{17}[0-9X]")
 _ID15 = re.compile(r"[0-9]{15}")
 _USCC = re.compile(r"[0-9A-HJ-NP-RTUW-Y]{2}[0-9]{6}[0-9A-HJ-NP-RTUW-Y]{10}")
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_READ_BACK = re.compile(rb"(?:[\x00-\x7f]*[\xe4-\xe9][\x80-\xbf]{2})+[\x00-\x7f]*")
+_MOJIBAKE_MIN = 1
 _GUARDS = "`'\""
 _EXCEL_DIGITS = 15
 _CARD_DIGITS = range(16, 20)
-_LUHN_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_ZERO = ord("0")
+_LUHN_DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+_ID_OFFSET = ord("0") * sum(_ID_WEIGHTS)
 _ID_CHECKS = "10X98765432"
 
 LOSSY = (
@@ -63,7 +68,7 @@ def refuse(reason: tuple[str, str, str]) -> RowRefused:
 def tidy(text: str) -> str:
     """Return a text without the blanks around it and the invisible characters in it."""
     text = text.strip()
-    return text if text.isascii() else text.translate(_INVISIBLE).strip()
+    return text if text.isprintable() else text.translate(_INVISIBLE).strip()
 
 
 def identifier(text: str) -> str:
@@ -90,18 +95,16 @@ def done_to(raw: str, kind: str) -> str:
     return ", ".join((*steps, f"parse {kind}"))
 
 
-def luhn_valid(digits: str) -> bool:
-    """Say whether a number passes the Luhn check (ISO/IEC 7812-1 annex B)."""
-    total = sum(map(int, digits[-1::-2]))
-    return not (total + sum(_LUHN_DOUBLED[int(digit)] for digit in digits[-2::-2])) % 10
+def luhn_valid(number: str) -> bool:
+    """Say whether a number of decimal digits passes the Luhn check (ISO/IEC 7812-1 annex B)."""
+    digits = number.encode()
+    plain, doubled = digits[-1::-2], digits[-2::-2]
+    return not (sum(plain) - _ZERO * len(plain) + sum(doubled.translate(_LUHN_DOUBLED))) % 10
 
 
 def id_checksum_valid(number: str) -> bool:
     """Say whether an 18-place citizen number passes its checksum (GB 11643-1999, ISO 7064 MOD 11-2)."""
-    return (
-        _ID_CHECKS[sum(int(digit) * weight for digit, weight in zip(number, _ID_WEIGHTS, strict=False)) % 11]
-        == number[17]
-    )
+    return _ID_CHECKS[(sum(map(mul, number[:17].encode(), _ID_WEIGHTS)) - _ID_OFFSET) % 11] == number[17]
 
 
 def read_text(setting: Setting) -> Read:
@@ -133,11 +136,10 @@ def _refuse_controls(text: str) -> None:
 def _is_mojibake(text: str) -> bool:
     """Say whether a text is UTF-8 that something read as GBK: read back, it is Chinese throughout."""
     try:
-        back = text.encode("gb18030").decode("utf-8")
-    except UnicodeError:
+        found = _READ_BACK.fullmatch(text.encode("gb18030"))
+    except UnicodeEncodeError:
         return False
-    wide = [character for character in back if not character.isascii()]
-    return len(wide) > 1 and all("\u4e00" <= character <= "\u9fff" for character in wide)
+    return found is not None and len(text) > _MOJIBAKE_MIN
 
 
 def _read_mapped(setting: Setting) -> Read:

@@ -7,7 +7,7 @@ dicts, which protobuf takes whole.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -82,27 +82,30 @@ class Plan:
     lists: dict[str, tuple[str, ...]]
     """Repeated fields whose elements are filled one by one: name → its keys, in order."""
 
+    @cached_property
+    def _order(self) -> tuple[tuple[Fill, tuple[str, ...], str, Step], ...]:
+        return tuple((step.fill, step.parents, step.name, step) for step in self.steps)
+
     def values(self, cells: Cells, notes: Notes) -> dict[str, Any]:
         """Return what the message is built from. RowRefused, naming the column, when a field cannot be read."""
         values: dict[str, Any] = {}
-        step = None
+        step = self.steps[0]
         try:
-            for step in self.steps:
-                found = step.fill(cells, notes)
+            for fill, parents, name, step in self._order:  # noqa: B007 - named in the refusal below
+                found = fill(cells, notes)
                 if found is None:
                     continue
                 place = values
-                for parent in step.parents:
+                for parent in parents:
                     inner = place.get(parent)
                     if inner is None:
                         inner = place[parent] = {}
                     place = inner
-                if step.name in place and isinstance(found, dict):
-                    place[step.name].update(found)
+                if name in place and isinstance(found, dict):
+                    place[name].update(found)
                 else:
-                    place[step.name] = found
+                    place[name] = found
         except RowRefused as error:
-            assert step is not None, "only a step refuses"
             where = step.column or step.path
             raise RowRefused(f"column {where} {error.cause}", cure=error.cure, code=error.code) from error
         for name, keys in self.lists.items():
@@ -249,11 +252,11 @@ def _filled(read: Read, places: tuple[int, ...], verbs: Mapping_, nulls: frozens
     place = places[0]
 
     def fill(cells: Cells, notes: Notes) -> Any:
-        text = cells[place]
-        if text not in nulls:
+        text = cells[place].strip()
+        if not text.isprintable():
             text = tidy(text)
-            if text not in nulls:
-                return read(text, notes)
+        if text not in nulls:
+            return read(text, notes)
         if required:
             raise refuse(_MISSING)
         return None
@@ -275,18 +278,14 @@ def _joined(read: Read, places: tuple[int, ...], verbs: Mapping_, nulls: frozens
 
 def _cut(read: Read, place: int, verbs: Mapping_, nulls: frozenset[str]) -> Fill:
     assert verbs.split is not None, "asked before"
-    marks, part = verbs.split.at, verbs.split.part
+    cut, part = re.compile(f"[{re.escape(verbs.split.at)}]").split, verbs.split.part
 
     def fill(cells: Cells, notes: Notes) -> Any:
         text = tidy(cells[place])
-        pieces = []
-        if text not in nulls:
-            for mark in marks[1:]:
-                text = text.replace(mark, marks[0])
-            pieces = [piece.strip() for piece in text.split(marks[0])]
+        pieces = cut(text) if text not in nulls else []
         if part is not None:
             pieces = pieces[part : part + 1]
-        found = [read(piece, notes) for piece in pieces if piece not in nulls]
+        found = [read(bare, notes) for piece in pieces if (bare := piece.strip()) not in nulls]
         if not found and verbs.check.required:
             raise refuse(_MISSING)
         if not found:

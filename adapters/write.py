@@ -66,6 +66,8 @@ class Carrier:
                 written.papers = [self._paper(paper, verbs) for paper in value]
                 carried[path] = "paper"
                 continue
+            if verbs.parse.kind == "money" and not self._currency_fits(value, verbs, written):
+                continue
             text = self._text(value, verbs)
             if text is None:
                 continue
@@ -73,8 +75,6 @@ class Carrier:
             if written.texts.setdefault(verbs.source, text) != text and not verbs.map:
                 continue
             carried[path] = verbs.parse.kind
-            if verbs.parse.kind == "money" and verbs.parse.currency_from:
-                self._currency(value, path, verbs, written, inexact)
             if verbs.parse.kind == "instant" and value.utc_ms % 1000:
                 inexact.append(f"{path}.utc_ms")
         for path, text in self._record.const.items():
@@ -83,14 +83,12 @@ class Carrier:
         written.loss = (*_left_over(message, "", "", carried), *inexact)
         return written
 
-    def _currency(self, value: Any, path: str, verbs: Mapping_, written: Written, inexact: list[str]) -> None:
-        """Write an amount's currency beside it; two amounts that share the element must agree."""
+    def _currency_fits(self, value: Any, verbs: Mapping_, written: Written) -> bool:
+        """Write an amount's currency, and say whether the amount may stand there: amounts that share the element agree."""
         element = verbs.parse.currency_from
         if element not in self._record.layout:
-            if value.currency != self._file.source.currency:
-                inexact.append(f"{path}.currency")
-        elif written.texts.setdefault(element, value.currency) != value.currency:
-            inexact.append(f"{path}.currency")
+            return bool(value.currency == self._file.source.currency)
+        return bool(written.texts.setdefault(element, value.currency) == value.currency)
 
     def _text(self, value: Any, verbs: Mapping_) -> str | None:
         if verbs.map and verbs.parse.kind == "text":
