@@ -105,7 +105,8 @@ class House:
         """A directory body; `change` may alter the members first."""
         members = [enrolment.member(self.services[name].public_keys(), kind) for name, kind in AGENCIES.items()]
         if change is not None:
-            members = change(members) or members
+            changed = change(members)
+            members = changed if isinstance(changed, list) else members
         return enrolment.directory_body(members, serial, previous, self.clock.at_ms)
 
     def commit(self, agency: str, entry: leaf_pb2.Leaf) -> int:
@@ -113,13 +114,13 @@ class House:
         return len(self.logs[agency]) - 1
 
 
-def build(root: Path) -> House:
+def build(root: Path, at_ms: int = NOW_MS) -> House:
     """Make a federation: five agencies, directory and bundle signed by centre and police-a."""
-    house = House(root)
+    house = House(root, FixedClock(at_ms))
     for name in AGENCIES:
         KeyService.create(root / name, name, house.clock, SeededRandomness(f"keys of {name}"))
     house.document = house.sign("directory", house.body(), "centre", "police-a")
-    policy = build_body(POLICY, 1, b"", NOW_MS - 1000, NOW_MS + 90 * 86_400_000)
+    policy = build_body(POLICY, 1, b"", at_ms - 1000, at_ms + 90 * 86_400_000)
     house.policy = house.sign("policy", policy, "centre", "police-a")
     for name in AGENCIES:
         house.services[name].install_directory(house.document)
