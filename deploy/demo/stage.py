@@ -37,6 +37,7 @@ DEFAULT_DIRECTORY = Path(".lianfang/demo")
 DEFAULT_BROKER = Path(".lianfang/broker")
 DEADLINE_S = 30.0
 _MARK = "demo.lock"
+_BROKER_IS_OURS = "the broker was started by this demo\n"
 _LOOK_EVERY_S = 0.02
 _CALL_S = 600.0
 _CONNECTED_S = 60.0
@@ -120,16 +121,18 @@ def laid_out(options: Options, say: Callable[[str], None]) -> Iterator[Stage]:
             say("  the story is now played over the transport in memory, in one process")
             transport = "memory"
     directory = options.directory.absolute()
-    with _fresh(directory), contextlib.ExitStack() as stack:
+    with _fresh(directory) as mark, contextlib.ExitStack() as stack:
         if transport == "memory":
             yield stack.enter_context(_in_memory(directory))
         else:
-            yield stack.enter_context(_on_rabbitmq(directory, LocalBroker(options.broker_directory)))
+            broker = LocalBroker(options.broker_directory)
+            stack.enter_context(_stopped_after(broker, mark))
+            yield stack.enter_context(_on_rabbitmq(directory, broker))
 
 
 @contextmanager
-def _fresh(directory: Path) -> Iterator[None]:
-    """Hold the directory, emptied. Usage when it holds something that no demo made, Retry when a demo plays in it."""
+def _fresh(directory: Path) -> Iterator[IO[str]]:
+    """Hold the directory, emptied, and give the file that marks it as a demo's. Usage when it holds something that no demo made, Retry when a demo plays in it."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     mark = directory / _MARK
     if any(directory.iterdir()) and not mark.exists():
@@ -138,7 +141,7 @@ def _fresh(directory: Path) -> Iterator[None]:
             cure="name an empty or a new directory with --dir",
             code="LF-DEMO-DIRECTORY",
         )
-    with mark.open("w") as file:
+    with mark.open("a+") as file:
         _hold(file, directory)
         for path in directory.glob(f"*/{LOCK_NAME}"):
             _end_node(path)
@@ -149,7 +152,7 @@ def _fresh(directory: Path) -> Iterator[None]:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        yield
+        yield file
 
 
 def _hold(file: IO[str], directory: Path) -> None:
@@ -197,8 +200,24 @@ def _in_memory(directory: Path) -> Iterator[Stage]:
 
 
 @contextmanager
+def _stopped_after(broker: LocalBroker, mark: IO[str]) -> Iterator[None]:
+    """Stop the broker after, unless somebody else had started it. The mark says so to the next demo if this one is killed."""
+    mark.seek(0)
+    ours = mark.read() == _BROKER_IS_OURS or not broker.status()["running"]
+    if ours:
+        mark.truncate(0)
+        mark.write(_BROKER_IS_OURS)
+        mark.flush()
+    try:
+        yield
+    finally:
+        if ours:
+            broker.stop()
+            mark.truncate(0)
+
+
+@contextmanager
 def _on_rabbitmq(directory: Path, broker: LocalBroker) -> Iterator[Stage]:
-    ran_before = bool(broker.status()["running"])
     boot = _Boot(broker)
     nodes: dict[str, NodeProcess] = {}
     try:
@@ -217,8 +236,6 @@ def _on_rabbitmq(directory: Path, broker: LocalBroker) -> Iterator[Stage]:
     finally:
         _all_at_once([node.stop for node in nodes.values()])
         boot.join()
-        if not ran_before:
-            broker.stop()
 
 
 def _layer(broker: LocalBroker, port: int) -> LayTls:
