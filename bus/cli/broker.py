@@ -77,7 +77,7 @@ def status(desk: Desk) -> None:
 def logs(desk: Desk, lines: int) -> None:
     """Print the last lines of its log."""
     text = _local(desk).logs(lines)
-    desk.answer({"lines": text.splitlines()}, lambda value: map(show.plain, value["lines"]))
+    desk.answer({"lines": text.splitlines()}, lambda value: value["lines"])
 
 
 def _status(status: dict[str, Any]) -> Iterator[str]:

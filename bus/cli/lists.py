@@ -62,11 +62,11 @@ def _inbox(rows: _Rows) -> Iterator[str]:
         yield "Nothing has arrived."
         return
     for row in rows:
-        yield show.plain(
+        yield (
             f"{show.when(row['received_at_ms'])}  {row['type']} from {row['sender']}"
             f"  [{row['lane']}, {row['state'] or 'kept'}]"
         )
-        yield f"    id {show.plain(row['message_id'])}  log entry {row['entry']}"
+        yield f"    id {row['message_id']}  log entry {row['entry']}"
         yield from show.wrapped(f"for you: {_for_you(row)}", "    ")
         if row["withheld"]:
             yield from show.wrapped(f"withheld from you: {', '.join(row['withheld'])}", "    ")
@@ -82,10 +82,8 @@ def _sent(rows: _Rows) -> Iterator[str]:
         yield "Nothing was sent."
         return
     for row in rows:
-        yield show.plain(
-            f"{show.when(row['received_at_ms'])}  {row['type']} to {', '.join(row['recipients'])}  [{row['lane']}]"
-        )
-        yield f"    id {show.plain(row['message_id'])}  log entry {row['entry']}"
+        yield (f"{show.when(row['received_at_ms'])}  {row['type']} to {', '.join(row['recipients'])}  [{row['lane']}]")
+        yield f"    id {row['message_id']}  log entry {row['entry']}"
         for recipient, delivery in sorted(row["deliveries"].items()):
             code = f" {delivery['code']}" if delivery["code"] else ""
             yield from show.wrapped(f"{recipient}: {delivery['state']}{code}, attempts {delivery['attempts']}", "    ")
@@ -96,7 +94,7 @@ def _held_back(rows: _Rows) -> Iterator[str]:
         yield "No row is held back."
         return
     for row in rows:
-        yield show.plain(f"{show.when(row['received_at_ms'])}  {row['profile']}, row {row['row']}: {row['code']}")
+        yield f"{show.when(row['received_at_ms'])}  {row['profile']}, row {row['row']}: {row['code']}"
         yield from show.wrapped(f"cause: {row['cause']}", "    ")
         yield from show.wrapped(f"cure: {row['cure']}", "    ")
 

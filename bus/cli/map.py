@@ -134,7 +134,7 @@ def _line(row: Any, *, lineage: bool) -> str:
 def _lines_to(out: Path | None, desk: Desk) -> Iterator[Callable[[str], None]]:
     """Give what writes a line: to a file that appears whole or not at all, to standard output, or nowhere."""
     if out is None:
-        yield (lambda _: None) if desk.as_json else (lambda line: show.say([line]))
+        yield (lambda _: None) if desk.as_json else show.emit_text
         return
     part = out.with_name(f".{out.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)

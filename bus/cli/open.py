@@ -33,7 +33,7 @@ def open_(
 def _opened(opened: dict[str, Any]) -> Iterator[str]:
     yield from show.facts((name, _text(value)) for name, value in opened["fields"].items())
     if opened["withheld"]:
-        yield f"withheld from you: {show.plain(', '.join(opened['withheld']))}"
+        yield f"withheld from you: {', '.join(opened['withheld'])}"
     yield f"This opening is entry {opened['entry']} of your log."
 
 

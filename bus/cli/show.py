@@ -6,7 +6,6 @@
 
 import json
 import sys
-import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -15,24 +14,40 @@ from typing import Any
 COLUMNS = 100
 _GAP = "  "
 _NARROWEST = 12
+_DELETE = "\x7f"
 
 
 def emit(value: Any) -> None:
-    """Print one JSON value; a file name that is no Unicode is escaped, as everything is where the output is ASCII."""
-    text = json.dumps(value, ensure_ascii=not _speaks_unicode())
-    sys.stdout.write((text if text.isascii() or _is_sound(text) else json.dumps(value)) + "\n")
+    """Print one JSON value."""
+    emit_text(json.dumps(value, ensure_ascii=False))
+
+
+def emit_text(text: str) -> None:
+    """Print JSON on a line, with everything escaped that a terminal would obey or the output cannot carry."""
+    carries_all = _speaks_unicode()
+
+    def shown(character: str) -> str:
+        if character == _DELETE:  # the one control character that JSON leaves as it is
+            return f"\\u{ord(_DELETE):04x}"
+        if character.isascii() or (carries_all and _is_seen(character)):
+            return character
+        return json.dumps(character)[1:-1]
+
+    is_plain = text.isascii() and _DELETE not in text
+    sys.stdout.write((text if is_plain else "".join(map(shown, text))) + "\n")
 
 
 def say(lines: Iterable[str]) -> None:
     """Print lines for people."""
     for line in lines:
-        sys.stdout.write(_sayable(line) + "\n")
+        sys.stdout.write(_sayable(plain(line)) + "\n")
 
 
-def note(line: str) -> None:
-    """Print a line beside the result, on standard error."""
+def note(text: str) -> None:
+    """Print lines beside the result, on standard error."""
     sys.stdout.flush()
-    sys.stderr.write(line + "\n")
+    for line in text.splitlines() or [""]:
+        sys.stderr.write(plain(line) + "\n")
     sys.stderr.flush()
 
 
@@ -40,21 +55,19 @@ def _speaks_unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
-def _is_sound(text: str) -> bool:
-    """Say whether a text has no half of a surrogate pair."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def _sayable(line: str) -> str:
     return line if _speaks_unicode() else line.encode("ascii", "backslashreplace").decode()
 
 
+def _is_seen(character: str) -> bool:
+    """Say whether a character only shows: control, format, separator and half characters do something else."""
+    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
 def plain(text: object) -> str:
-    """Return text without anything that a terminal would obey: control, format and separator characters are escaped."""
+    """Return text without anything that a terminal would obey; it is escaped."""
     return "".join(
-        character
-        if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
-        else character.encode("unicode_escape", "surrogatepass").decode()
+        character if _is_seen(character) else character.encode("unicode_escape", "surrogatepass").decode()
         for character in str(text)
     )
 
@@ -66,7 +79,7 @@ def when(at_ms: int) -> str:
 
 def wrapped(text: str, indent: str = "") -> Iterator[str]:
     """Yield a sentence in lines that fit."""
-    yield from textwrap.wrap(plain(text), COLUMNS, initial_indent=indent, subsequent_indent=indent) or [indent]
+    yield from (indent + piece for piece in _pieces(plain(text), COLUMNS - len(indent)))
 
 
 def width(text: str) -> int:

@@ -1,6 +1,8 @@
 """How results look."""
 
+import io
 import json
+from contextlib import redirect_stdout
 
 import pytest
 from hypothesis import given
@@ -25,6 +27,25 @@ def test_a_table_fits_in_100_columns_and_loses_nothing(rows: list[tuple[str, str
     seen = "".join("".join(lines).split())
     for _, text in short:
         assert "".join(show.plain(text).split()) in seen
+
+
+@given(st.text(st.characters(), max_size=60))
+def test_json_on_a_terminal_drives_nothing_and_loses_nothing(text: str) -> None:
+    """A printed JSON value has no character that a terminal obeys but its own end of line, and reads back the same."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    with redirect_stdout(out):
+        show.emit({"text": text})
+    printed = out.buffer.getvalue().decode()  # type: ignore[attr-defined]  # a BytesIO
+    assert json.loads(printed) == {"text": text}
+    assert printed[:-1] == show.plain(printed[:-1])
+
+
+def test_json_on_an_output_of_ascii_reads_back_the_same() -> None:
+    """Where the output carries ASCII only, JSON is escaped, not replaced."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    with redirect_stdout(out):
+        show.emit({"银行": "é"})
+    assert json.loads(out.buffer.getvalue()) == {"银行": "é"}  # type: ignore[attr-defined]  # a BytesIO
 
 
 def test_a_file_name_that_is_no_unicode_can_be_emitted(capsys: pytest.CaptureFixture[str]) -> None:
