@@ -7,11 +7,12 @@ does. A name of Latin letters can look like a code: callers take their words fro
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from google.protobuf.message import DecodeError
 
 from audit.errors import LeafRefused
-from audit.v1.leaf_pb2 import KIND_UNSPECIFIED, Leaf
+from audit.v1.leaf_pb2 import KIND_UNSPECIFIED, Leaf, Subject
 
 PREFIX = b"busaudit/v1\n"
 LEAF_BYTES_MAX = 4096
@@ -66,13 +67,17 @@ def encode(leaf: Leaf) -> bytes:
     return data
 
 
-def _texts(prefix: str, message: object) -> Iterable[tuple[str, str | bytes]]:
-    for field, value in message.ListFields():  # type: ignore[attr-defined]  # every protobuf message has it
-        if field.type in (field.TYPE_STRING, field.TYPE_BYTES):
-            for one in value if field.is_repeated else (value,):
-                yield prefix + field.name, one
+def _texts(prefix: str, message: Leaf | Subject) -> Iterable[tuple[str, str | bytes]]:
+    for field, value in message.ListFields():
+        name = prefix + field.name
+        if isinstance(value, str | bytes):
+            yield name, value
+        elif name in PATTERNS:  # repeated
+            for one in value:
+                yield name, one
 
 
+@lru_cache(maxsize=4096)
 def is_code(name: str, value: str) -> bool:
     """Say whether a text may stand in this field of an entry."""
     is_agency = PATTERNS[name] is _AGENCY  # named in the directory; may hold a bank's code

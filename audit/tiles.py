@@ -105,14 +105,13 @@ def bundle(leaves: Sequence[bytes]) -> bytes:
 
 def unbundle(data: bytes) -> list[bytes]:
     """Return the entries of a bundle. NoteRefused when it is cut."""
-    leaves, position = [], 0
-    while position < len(data):
-        length = int.from_bytes(data[position : position + 2], "big")
-        leaf = data[position + 2 : position + 2 + length]
-        if len(leaf) != length or position + 2 > len(data):
+    leaves, position, end = [], 0, len(data)
+    while position < end:
+        start = position + 2
+        position = start + int.from_bytes(data[position:start], "big")
+        if position > end or start > end:
             raise NoteRefused("an entry bundle is cut short", cure="export the log again")
-        leaves.append(leaf)
-        position += 2 + length
+        leaves.append(data[start:position])
     return leaves
 
 

@@ -82,15 +82,21 @@ def root_at(size: int, hashes: Hashes) -> bytes:
     return EMPTY_ROOT if size == 0 else _range_hash(0, size, hashes)
 
 
-def root_of(hashed: Sequence[bytes]) -> bytes:
-    """Return the root over these leaf hashes, level by level: a last odd one rises as it is."""
-    if not hashed:
-        return EMPTY_ROOT
-    row = list(hashed)
-    while len(row) > 1:
-        odd = row[-1:] if len(row) & 1 else []
-        row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row) - 1, 2)] + odd
-    return row[0]
+def complete_rows(hashed: Sequence[bytes]) -> list[Sequence[bytes]]:
+    """Return the hashes of all complete subtrees over these leaf hashes: row `level` has those of 2^level leaves."""
+    rows = [hashed]
+    while len(rows[-1]) > 1:
+        below = rows[-1]
+        rows.append(
+            [sha256(b"\x01" + left + right).digest() for left, right in zip(below[::2], below[1::2], strict=False)]
+        )
+    return rows
+
+
+def root_of(hashed: Sequence[bytes], rows: Sequence[Sequence[bytes]] = ()) -> bytes:
+    """Return the root over these leaf hashes; `rows` are their complete rows, where they are known already."""
+    held = rows or complete_rows(hashed)
+    return frontier_at(len(hashed), lambda level, index: held[level][index]).root()
 
 
 def inclusion_proof(index: int, size: int, hashes: Hashes) -> list[bytes]:

@@ -16,6 +16,8 @@ from audit import tiles, tree
 from audit.checkpoint import WITNESS_KEY_TYPE, Checkpoint, Verifier, cosigned_by, verify_checkpoint
 from audit.errors import AuditError, NoteRefused
 
+Rows = Sequence[Sequence[bytes]]
+
 
 @dataclass(frozen=True)
 class Report:
@@ -53,9 +55,9 @@ def verify_directory(directory: Path, vkey: str = "", witnesses: Sequence[str] |
         for witness in demanded
         if witness.name not in cosigned
     ]  # (2)
-    hashed, first_bad = _check_entries(directory, checkpoint, problems)  # (3)
-    if hashed is not None:
-        bad_tile = _check_tiles(directory, checkpoint, hashed, problems)  # (4)
+    rows, first_bad = _check_entries(directory, checkpoint, problems)  # (3)
+    if rows:
+        bad_tile = _check_tiles(directory, checkpoint, rows, problems)  # (4)
         first_bad = first_bad if first_bad is not None else bad_tile
     return Report(checkpoint.origin, checkpoint.size, checkpoint.root, cosigned, first_bad, tuple(problems))
 
@@ -78,9 +80,8 @@ def _demanded(log: Verifier, vkeys: Sequence[str]) -> list[Verifier]:
     return found
 
 
-def _check_entries(
-    directory: Path, checkpoint: Checkpoint, problems: list[str]
-) -> tuple[list[bytes] | None, int | None]:
+def _check_entries(directory: Path, checkpoint: Checkpoint, problems: list[str]) -> tuple[Rows, int | None]:
+    """Return the hashes of all complete subtrees (none when entries are missing), and the first bad entry."""
     hashed: list[bytes] = []
     first_bad: int | None = None
     try:
@@ -94,11 +95,12 @@ def _check_entries(
             hashed.append(tree.leaf_hash(entry))
     except (OSError, AuditError) as error:
         problems.append(f"entries from {len(hashed)} on cannot be read: {error}")
-        return None, len(hashed)
-    if tree.root_of(hashed) != checkpoint.root:
+        return (), len(hashed)
+    rows = tree.complete_rows(hashed)
+    if tree.root_of(hashed, rows) != checkpoint.root:
         problems.append("the entries do not hash to the root that the log signed")
         first_bad = _first_difference(directory, hashed, checkpoint.size) if first_bad is None else first_bad
-    return hashed, first_bad
+    return rows, first_bad
 
 
 def _entries(directory: Path, size: int) -> Iterator[bytes]:
@@ -125,28 +127,18 @@ def _first_difference(directory: Path, hashed: Sequence[bytes], size: int) -> in
     return None
 
 
-def _check_tiles(directory: Path, checkpoint: Checkpoint, hashed: list[bytes], problems: list[str]) -> int | None:
-    level_hashes = hashed
+def _check_tiles(directory: Path, checkpoint: Checkpoint, rows: Rows, problems: list[str]) -> int | None:
     for level, number, width in tiles.tile_shapes(checkpoint.size):
-        if level and number == 0:
-            level_hashes = _parents(level_hashes)
         first = number * tiles.TILE_WIDTH
         try:
             data = (directory / tiles.tile_path(level, number, width)).read_bytes()
         except OSError as error:
             problems.append(f"a tile cannot be read: {error}")
             return first << (tiles.TILE_BITS * level)
-        if data != b"".join(level_hashes[first : first + width]):
+        if data != b"".join(rows[level * tiles.TILE_BITS][first : first + width]):
             problems.append(f"tile {level}/{number} does not follow from the entries")
             return first << (tiles.TILE_BITS * level)
     return None
-
-
-def _parents(hashes: list[bytes]) -> list[bytes]:
-    """Return the hashes one tile level up: the roots of full runs of 256."""
-    for _ in range(tiles.TILE_BITS):
-        hashes = [tree.node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes) - 1, 2)]
-    return hashes
 
 
 def verify_proof(proof: bytes, entry: bytes, vkey: str, witnesses: Sequence[str]) -> Checkpoint:

@@ -259,9 +259,11 @@ SIGNATURE = (
     "except (BadSignatureError, ValueError):\n        return True",
 )
 ATTACKS = {
-    changed_entry: [(verify, "_check_entries", "tree.root_of(hashed) != checkpoint.root", "False")],
-    reordered: [(verify, "_check_entries", "tree.root_of(hashed) != checkpoint.root", "False")],
-    changed_tile: [(verify, "_check_tiles", 'data != b"".join(level_hashes[first : first + width])', "False")],
+    changed_entry: [(verify, "_check_entries", "tree.root_of(hashed, rows) != checkpoint.root", "False")],
+    reordered: [(verify, "_check_entries", "tree.root_of(hashed, rows) != checkpoint.root", "False")],
+    changed_tile: [
+        (verify, "_check_tiles", 'data != b"".join(rows[level * tiles.TILE_BITS][first : first + width])', "False")
+    ],
     removed_last: [SIGNATURE],
     free_text: [(verify, "_check_entries", "leaf_format.decode(entry)", "pass")],
     borrowed_cosignature: [SIGNATURE],
