@@ -5,6 +5,7 @@
 - The certificate files are read at each attempt, so a renewed certificate needs no restart.
 """
 
+import logging
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from bus.randomness import Randomness
 from bus.transport.trouble import FILES, Trouble, explain
 
 _log = structlog.get_logger(__name__)
+logging.getLogger("pika").setLevel(logging.CRITICAL)  # each of its errors reaches us, and is said in our words
 
 HEARTBEAT_S = 10
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 5.0

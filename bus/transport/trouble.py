@@ -156,6 +156,8 @@ def _tls(error: BaseException) -> Trouble | None:
         return REFUSED
     if "sslv3_alert_handshake_failure" in text or "alert_handshake_failure" in text:
         return REFUSED
+    if type(error).__name__ == "IncompatibleProtocolError" and "streamlosterror" in text:
+        return REFUSED  # hung up on before a word of AMQP: the reset has outrun the alert
     return TLS_BROKEN if isinstance(error, ssl.SSLError) else None
 
 

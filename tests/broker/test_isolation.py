@@ -360,3 +360,17 @@ def test_the_management_interface_lets_in_its_administrator_only(scene: Scene, u
     caught.value.close()
     assert caught.value.code == 401
     assert scene.broker.management().queues()
+
+
+def test_forging_succeeds_where_the_rights_are_left_out(scene: Scene) -> None:
+    """The attacks above fail because of the rights: an agency that may write anywhere forges the victim's messages."""
+    agency = f"trusted-i{uuid.uuid4().hex[:10]}"
+    scene.broker.admit(Topology((agency,)))
+    right = {"user": agency, "vhost": "bus", "configure": "^$", "write": ".*", "read": ".*"}
+    scene.broker.management().import_definitions({"permissions": [right]})
+    with connected(scene.broker, agency) as connection:
+        forged = publish("x.out.{v}", "{v}.{o}.urgent.stop-payment-order.v1")
+        assert outcome(connection, scene, forged) == ALLOWED
+        queue = f"q.in.{scene.other}.urgent"
+        method, _, body = connection.channel().basic_get(queue, auto_ack=True)
+        assert (method.exchange, body) == (f"x.out.{scene.victim}", b"forged")

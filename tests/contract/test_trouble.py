@@ -43,6 +43,7 @@ def test_every_trouble_has_code_cause_and_cure() -> None:
         "[SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] sslv3 alert certificate expired",
         "[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca",
         "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required",
+        "ConnectionResetError(104, 'Connection reset by peer')",
         "[SSL: SSLV3_ALERT_BAD_CERTIFICATE] sslv3 alert bad certificate",
     ],
 )
