@@ -30,7 +30,7 @@ TYPES = ("shaken", "div", "div-o", "rph")
 _TN_AUTH_LIST = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.26")
 _PEM = b"-----BEGIN CERTIFICATE-----"
 _COMPANION_BYTES_MAX = 1 << 20
-_NUMERIC = re.compile(r"[0-9]{1,12}")
+_NUMERIC = re.compile(r"[0-9]{1,11}")
 
 VERIFIED = "verified"
 UNTRUSTED = "signature_valid_certificate_untrusted"

@@ -107,6 +107,13 @@ def _unmapped(value: Any, table: Mapping[str, str]) -> str | None:
     return next((code for code, word in table.items() if word == value), None)
 
 
+def _moment(value: Any, verbs: Mapping_, file: ProfileFile) -> str | None:
+    try:
+        return write_instant(verbs.parse.formats[0], file.source.zone, value)
+    except (ValueError, OverflowError, OSError):
+        return None  # a moment that no calendar has
+
+
 _FORMS: dict[str, Callable[[Any, Mapping_, ProfileFile], str | None]] = {
     "text": lambda value, _verbs, _file: str(value),
     "integer": lambda value, _verbs, _file: str(value),
@@ -115,7 +122,7 @@ _FORMS: dict[str, Callable[[Any, Mapping_, ProfileFile], str | None]] = {
     "id": lambda value, _verbs, _file: value.id_number or None,
     "phone": lambda value, _verbs, _file: value.raw or value.e164 or None,
     "money": lambda value, verbs, _file: write_money(verbs.scale, value),
-    "instant": lambda value, verbs, file: write_instant(verbs.parse.formats[0], file.source.zone, value),
+    "instant": _moment,
     "code": lambda value, verbs, _file: value.code if value.scheme == verbs.parse.scheme else None,
 }
 

@@ -208,3 +208,16 @@ def record(code: str, body: dict[str, str], papers: tuple[tuple[str, bytes], ...
         texts += f"<Attachments>{inside}</Attachments>"
     xml = f'<?xml version="1.0" encoding="UTF-8"?><{root}><Head>{head}</Head><Body>{texts}</Body></{root}>'
     return xml.encode()
+
+
+BODY_FIELDS = (
+    "Reason",
+    "Remark",
+    "AccountName",
+    "BankName",
+    "WithdrawalRemark",
+    "ExtendRemark",
+    "OperatorName",
+    "CaseNumber",
+)
+"""Elements of an order that hold free text."""
