@@ -9,6 +9,8 @@
 import sys
 from collections.abc import Sequence
 
+import click
+
 from bus.cli.edge import run
 from bus.cli.lazy import LazyGroup
 
@@ -43,6 +45,8 @@ lianfang = LazyGroup(
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+click.version_option(package_name="lianfang", message="%(prog)s %(version)s")(lianfang)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -137,7 +137,7 @@ def _looks(result: dict[str, Any]) -> Iterator[str]:
     looks = result["looks"]
     if looks:
         yield from show.table(
-            ("when", "agency", "entry", "what", "decision", "who", "for", "rules"), (_look(look) for look in looks)
+            ("when", "agency", "entry", "outcome", "who: what, what for, by which rules"), map(_look, looks)
         )
     else:
         yield "Nobody has looked, and nobody tried, as far as the answers and the mirrored logs go."
@@ -148,15 +148,14 @@ def _looks(result: dict[str, Any]) -> Iterator[str]:
 
 
 def _look(look: dict[str, Any]) -> tuple[object, ...]:
+    who_ = look["system"] or f"{'/'.join(look['roles'])} {look['actor'][:8]}"
+    what = f"{look['action'].lower().replace('_', ' ')} {'+'.join(look['classes'])}"
     return (
         show.when(look["at_ms"]),
         look["agency"],
         look["entry"],
-        f"{look['action'].lower()} {'+'.join(look['classes'])}",
         look["outcome"].lower() or look["decision"].lower(),
-        look["system"] or f"{'/'.join(look['roles'])} {look['actor'][:8]}",
-        look["purpose"] or "-",
-        ", ".join(look["rules"]),
+        f"{who_}: {what}, {look['purpose'] or 'no purpose stated'}, {', '.join(look['rules']) or 'no rule'}",
     )
 
 
@@ -205,4 +204,15 @@ def leaf(desk: Desk, index: int) -> None:
 
     Persons, cases and subjects stand in it as keyed values only.
     """
-    desk.answer(desk.ask("audit.leaf", index=index), lambda entry: show.facts(entry.items()))
+    desk.answer(desk.ask("audit.leaf", index=index), _entry)
+
+
+def _entry(entry: dict[str, Any]) -> Iterator[str]:
+    said = {name: _said(value) for name, value in entry.items()}
+    yield from show.facts((said | {"at_ms": f"{entry['at_ms']} ({show.when(entry['at_ms'])})"}).items())
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_said, value))
+    return " ".join(map(str, value.values())) if isinstance(value, dict) else str(value)

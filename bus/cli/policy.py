@@ -1,5 +1,6 @@
 """`lianfang policy`: the rules in force, in sentences, and what they decide for the person who asks."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,10 +43,15 @@ def _bundle(bundle: dict[str, Any]) -> Iterator[str]:
 
 
 def _decisions(decided: dict[str, Any]) -> Iterator[str]:
+    """Say each decision once, with all the fields that it is about."""
+    about: dict[str, list[str]] = {}
     for name, decision in decided["decisions"].items():
+        about.setdefault(json.dumps(decision), []).append(name)
+    for text, fields in about.items():
+        decision = json.loads(text)
         verb = "permitted" if decision["permitted"] else "refused"
         rules = f" by {', '.join(decision['rules'])}" if decision["rules"] else ""
-        yield from show.wrapped(f"{name}: {verb}{rules}: {decision['reason']}")
+        yield from show.wrapped(f"{', '.join(fields)}: {verb}{rules}: {decision['reason']}")
         if decision["missing"]:
             yield from show.wrapped(f"missing: {'; '.join(decision['missing'])}", "    ")
         if decision["next_step"]:

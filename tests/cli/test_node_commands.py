@@ -1,6 +1,7 @@
 """Commands typed at a running federation, by the people of its agencies."""
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,9 @@ def test_explain_says_what_may_be_opened_and_opens_nothing(desks: Desks, notice:
     )["decisions"]
     assert decided["account"]["permitted"]
     assert not decided["balance"]["permitted"]
-    assert "balance: refused" in desks.at("police-a", "policy", "explain", notice, *STATED, "--case", CASE).out
+    said = " ".join(desks.at("police-a", "policy", "explain", notice, *STATED, "--case", CASE).out.split())
+    assert re.search(r"\bholder\b[^:]*: permitted by OP-01", said)
+    assert re.search(r"\bbalance\b[^:]*: refused by OP-02", said)
     assert not openings_since(desks, before)
 
 
@@ -205,6 +208,7 @@ def test_the_auditor_finds_who_looked_over_all_agencies(desks: Desks, notice: st
     assert people.code == 0
     assert "refused" in people.out
     assert "investigator" in people.out
+    assert max(map(len, people.out.splitlines())) <= 100
     assert not [value for value in PLANTED if value in people.out]
 
 
