@@ -103,11 +103,11 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A reader takes a snapshot; a writer must take the lock first, or two could read the same size.
     wait_s = connection.get_execution_options().get("writer_wait_s")
-    if wait_s is None:
-        connection.exec_driver_sql("BEGIN")
-        return
-    connection.exec_driver_sql(f"PRAGMA busy_timeout={round(wait_s * 1000)}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    wait_ms = _BUSY_MS if wait_s is None else round(wait_s * 1000)
+    if connection.info.get("busy_ms", _BUSY_MS) != wait_ms:  # a pooled connection keeps what was set last
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms}")
+        connection.info["busy_ms"] = wait_ms
+    connection.exec_driver_sql("BEGIN" if wait_s is None else "BEGIN IMMEDIATE")
 
 
 def _set_up_postgres(connection: Any, _: Any) -> None:
