@@ -80,8 +80,10 @@ def identifier(text: str) -> str:
     return text.strip(_GUARDS).strip() if text[:1] in _GUARDS or text[-1:] in _GUARDS else text
 
 
-def done_to(raw: str, kind: str) -> str:
-    """Return what reading did to a text, in words, for lineage."""
+def done_to(raw: str, kind: str, verb: str) -> str:
+    """Return what reading did to a text, in words, for lineage: `verb`, and before it what was taken off."""
+    if raw.isascii() and raw.isprintable() and raw[:1].isalnum() and raw[-1:].isalnum():
+        return verb
     steps = []
     tidied = tidy(raw)
     if raw.strip() != raw:
@@ -92,7 +94,7 @@ def done_to(raw: str, kind: str) -> str:
         bare = identifier(tidied)
         if bare != tidied:
             steps.append("unguard" if bare in tidied else "half-width")
-    return ", ".join((*steps, f"parse {kind}"))
+    return ", ".join((*steps, verb))
 
 
 def luhn_valid(number: str) -> bool:
@@ -328,4 +330,4 @@ def read_hex(_: Setting) -> Read:
     return read
 
 
-_AS_GIVEN = ("text", "code", "attachment")
+_AS_GIVEN = ("text", "code", "paper")

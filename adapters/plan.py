@@ -70,7 +70,10 @@ class Step:
     column: str
     """The header or path of the cell, for lineage and causes; empty for what the profile supplies."""
     places: tuple[int, ...]
+    kind: str
     verb: str
+    conditional: bool
+    """Whether it may leave the field unset though its cell holds something."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Plan:
     steps: tuple[Step, ...]
     lists: dict[str, tuple[str, ...]]
     """Repeated fields whose elements are filled one by one: name → its keys, in order."""
+    nulls: frozenset[str]
+    """Words that mean nothing."""
 
     @cached_property
     def _order(self) -> tuple[tuple[Fill, tuple[str, ...], str, Step], ...]:
@@ -118,15 +123,15 @@ class Plan:
         """Return where each field came from."""
         found = []
         for step in self.steps:
-            if step.fill(cells, []) is None:
+            if step.conditional and step.fill(cells, []) is None:
                 continue
             if not step.places:
                 found.append(Lineage(step.path, record, line, "", "", step.verb))
             for place in step.places:
-                if cells[place].strip():
-                    kind = step.verb.rsplit(" ", 1)[-1]
-                    raw = paper_names(cells[place]) if kind == "paper" else cells[place]
-                    found.append(Lineage(step.path, record, line, step.column, raw, done_to(raw, kind)))
+                raw = cells[place]
+                if tidy(raw) not in self.nulls:
+                    raw = paper_names(raw) if step.kind == "paper" else raw
+                    found.append(Lineage(step.path, record, line, step.column, raw, done_to(raw, step.kind, step.verb)))
         return tuple(found)
 
 
@@ -155,7 +160,8 @@ def compile_plan(
             keys = lists.setdefault(first.partition("[")[0], [])
             if first not in keys:
                 keys.append(first)
-    return Plan(message, tuple(steps), {name: tuple(keys) for name, keys in lists.items()})
+    elements = {name: tuple(keys) for name, keys in lists.items()}
+    return Plan(message, tuple(steps), elements, frozenset(profile.file.source.null))
 
 
 def field_at(descriptor: Descriptor, path: str, profile: Profile) -> FieldDescriptor:
@@ -190,7 +196,8 @@ def _step(
     if verbs.const:
         value = _constant(verbs.const, leaf)
         fill: Fill = lambda _cells, _notes: value  # noqa: E731 - a step of its own
-        return Step(_when(fill, verbs, columns), tuple(parents), name, path, "", (), "const")
+        conditional = verbs.when is not None
+        return Step(_when(fill, verbs, columns), tuple(parents), name, path, "", (), "", "const", conditional)
     if not places and not verbs.check.required:
         return None
     if not places:
@@ -207,7 +214,8 @@ def _step(
     fill = _with_currency(fill, setting, columns, leaf)
     fill = _when(fill, verbs, columns)
     column = " + ".join(headers[place] for place in places)
-    return Step(fill, tuple(parents), name, path, column, places, f"parse {kind}")
+    conditional = verbs.when is not None or verbs.map is not None or verbs.split is not None
+    return Step(fill, tuple(parents), name, path, column, places, kind, f"parse {kind}", conditional)
 
 
 def _constant(text: str, leaf: FieldDescriptor) -> Any:

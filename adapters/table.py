@@ -56,6 +56,7 @@ class _Lines:
         self._lines_max = lines_max
         self._back: list[bytes] = []
         self.pending: list[bytes] = []
+        """The lines of the record being read; whoever takes the record clears it."""
         self.line = 0
         """Lines given out so far."""
 
@@ -70,13 +71,6 @@ class _Lines:
             if len(pending) > lines_max:
                 raise _TooLong
             yield line.decode(encoding)
-
-    def taken(self) -> bytes:
-        """Return the bytes of the record just read."""
-        pending = self.pending
-        raw = pending[0] if len(pending) == 1 else b"".join(pending)
-        pending.clear()
-        return raw
 
     def first_only(self) -> bytes:
         """Return the first line of a record that cannot be read; the others will be read again."""
@@ -107,14 +101,18 @@ def header_score(data: bytes, source: Source) -> int:
 
 def _records(lines: _Lines, source: Source) -> Iterator[Row]:
     csv.field_size_limit(CELL_CHARACTERS_MAX)
+    pending = lines.pending
     while True:
         reader = csv.reader(lines, delimiter=source.delimiter, strict=True)
         try:
             for cells in reader:
-                count = len(lines.pending)
-                raw = lines.taken()
-                yield Row(lines.line - count + 1, raw, cells)
-            if not lines.pending:
+                if len(pending) == 1:
+                    line, raw = lines.line, pending[0]
+                else:
+                    line, raw = lines.line - len(pending) + 1, b"".join(pending)
+                pending.clear()
+                yield Row(line, raw, cells)
+            if not pending:
                 return
         except (csv.Error, _TooLong):
             pass
