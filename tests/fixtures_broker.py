@@ -72,6 +72,7 @@ def own_broker(tmp_path: Path) -> Iterator[LocalBroker]:
         yield own
     finally:
         own.stop()
+        shutil.rmtree(own.directory / "data", ignore_errors=True)
 
 
 def start(broker: LocalBroker, *agencies: str) -> None:

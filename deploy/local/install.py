@@ -167,12 +167,17 @@ def _erlang_processes() -> dict[int, str]:
 
 
 def _stop_new(before: dict[int, str], become_root: list[str]) -> None:
-    """Stop what the package started: its own node, and a port mapper on the usual port. Not a private one of somebody."""
+    """Stop what the package started all the same."""
     for pid, command in _erlang_processes().items():
-        is_package_node = "rabbit@" in command and "/var/lib/rabbitmq" in command
-        is_usual_epmd = "epmd" in command.split(" ", 1)[0] and "-port" not in command
-        if pid not in before and (is_package_node or is_usual_epmd):
+        if _is_ours_to_stop(pid, command, before):
             subprocess.run([*become_root, "kill", f"-{signal.SIGTERM}", str(pid)], check=False, capture_output=True)
+
+
+def _is_ours_to_stop(pid: int, command: str, before: dict[int, str]) -> bool:
+    """Say whether it is new, and the package's own node or a port mapper on the usual port: not somebody's private one."""
+    is_package_node = "rabbit@" in command and "/var/lib/rabbitmq" in command
+    is_usual_epmd = command.split(" ", 1)[0].endswith("epmd") and "-port" not in command
+    return pid not in before and (is_package_node or is_usual_epmd)
 
 
 def main() -> int:

@@ -33,7 +33,10 @@ def listening_addresses(pid: int) -> list[tuple[str, int]]:
     """Return (address in hexadecimal, port) of every socket on which a process listens, from /proc/net."""
     inodes = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        target = str(descriptor.readlink())
+        try:
+            target = str(descriptor.readlink())
+        except FileNotFoundError:
+            continue  # closed meanwhile
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
     found = []
