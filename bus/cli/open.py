@@ -10,6 +10,9 @@ from bus.cli import show
 from bus.cli.desk import Desk, desk, message_id, names, statement
 from bus.errors import Usage
 
+_SHOWN_CHARACTERS_MAX = 2000
+"""Of one field, on a screen: a scanned paper in base64 fills it a hundred times."""
+
 
 @click.command("open")
 @click.argument("message", callback=message_id, metavar="MESSAGE_ID")
@@ -38,4 +41,7 @@ def _opened(opened: dict[str, Any]) -> Iterator[str]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) <= _SHOWN_CHARACTERS_MAX:
+        return text
+    return f"{text[:_SHOWN_CHARACTERS_MAX]}… ({len(text)} characters; --json has them all)"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.cli import show
+from bus.cli.open import _opened
 
 
 @given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=200)), max_size=5))
@@ -70,3 +71,11 @@ def test_an_instant_is_shown_in_utc_and_none_as_a_dash() -> None:
     """Times name their zone; there is none for 0."""
     assert show.when(1_793_000_000_000) == "2026-10-26 07:33:20Z"
     assert show.when(0) == "-"
+
+
+def test_a_field_of_a_hundred_screens_is_cut_for_people() -> None:
+    """A scanned paper is not poured over the screen; how long it is, and where to have it whole, is said."""
+    opened = {"fields": {"attachments": "A" * 100_000}, "withheld": [], "entry": 3}
+    lines = list(_opened(opened))
+    assert len(lines) < 40
+    assert "100000 characters; --json has them all" in " ".join(lines)
