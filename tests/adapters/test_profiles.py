@@ -80,9 +80,7 @@ def test_the_platforms_profiles_are_checked_too():
     assert refused(bank, {"x": ""}).cure == "put it there"
 
 
-def test_a_profile_of_ones_own_is_read_and_used():
-    """A dialect is added by a file alone: other headers, another delimiter, another unit, conditions and joined cells."""
-    text = """
+OWN = """
 [profile]
 name = "other-bank"
 version = "7"
@@ -127,7 +125,11 @@ parse = "bank"
 [field."narrative"]
 const = "from the other bank"
 """
-    profile = load(text)
+
+
+def test_a_profile_of_ones_own_is_read_and_used():
+    """A dialect is added by a file alone: other headers, another delimiter, another unit, conditions and joined cells."""
+    profile = load(OWN)
     data = b"acct|why|fen|first|last|acct_branch\n123456|a,b|1999|A|B|x/310000000001\n123456|c|5||B|\n12|a||||\n"
     first, second, third = convert(profile, data)
     message = first.message
