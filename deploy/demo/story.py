@@ -15,6 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import adapters
+from adapters.errors import FileRefused
 from bus.errors import Usage
 from deploy.demo.case_file import write_balances
 from deploy.demo.scene_audit import AuditScene, Log
@@ -70,8 +72,7 @@ def play(
     BusError when a step has no outcome in time or the input cannot be read; whatever was started is stopped first. With
     `serve`, `told` is called before waiting for SIGINT or SIGTERM, with everything still running.
     """
-    if not options.notices.is_file():
-        raise Usage(f"there is no file {options.notices}", cure="look at --input", code="LF-DEMO-NO-INPUT")
+    _check_input(options.notices)
     started = time.monotonic()
     timeline.title("Lianfang: seven agencies, one story")
     timeline.say(f"   getting ready: {_PREPARED[options.transport]}")
@@ -85,6 +86,16 @@ def play(
         if stopping is not None:
             _serve(stage, warn, stopping)
     return result
+
+
+def _check_input(file: Path) -> None:
+    """Look at the bank's file before anything is started. Usage when there is none, or it is in no known dialect."""
+    if not file.is_file():
+        raise Usage(f"there is no file {file}", cure="look at --input", code="LF-DEMO-NO-INPUT")
+    try:
+        adapters.detect(file.read_bytes())
+    except FileRefused as error:
+        raise Usage(error.cause, cure=error.cure, code=error.code) from error
 
 
 def _scenes(stage: Stage, timeline: Timeline, notices: Path, stack: ExitStack) -> tuple[list[Any], list[Log]]:

@@ -324,13 +324,14 @@ def test_the_timeline_fits_and_shows_no_classed_value(played: Callable[..., Run]
 
 
 def test_a_file_of_no_known_dialect_is_refused_in_one_message(tmp_path: Path) -> None:
-    """Code, cause and cure as JSON, exit code 2, and nothing left running."""
+    """Code, cause and cure as JSON, exit code 2, before anything is started."""
     (tmp_path / "input.csv").write_bytes(b"a,b,c\r\n1,2,3\r\n")
     run = _play(tmp_path, "--json", "--transport", "memory", "--input", str(tmp_path / "input.csv"))
     assert run.code == 2
     assert run.result["ok"] is False
     assert run.result["code"].startswith("LF-FILE")
     assert run.result["cure"] != ""
+    assert not (tmp_path / "demo").exists()
 
 
 def test_a_folder_that_is_no_demos_is_left_alone(tmp_path: Path) -> None:
