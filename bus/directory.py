@@ -50,12 +50,32 @@ class Prekey:
     public_key: bytes
 
 
+@dataclass(frozen=True)
+class _Validity:
+    """A signing key and when it holds."""
+
+    public_key: bytes
+    not_before_ms: int
+    not_after_ms: int
+    revoked: bool
+
+
 class Directory:
     """A directory that holds. Make one with `Directory.load`."""
 
     def __init__(self, body: federation_pb2.DirectoryBody, digest: bytes) -> None:
         self._body = body
         self._members = {member.agency: member for member in body.members}
+        self._keys = {
+            (member.agency, bytes(key.key_id)): _Validity(
+                bytes(key.public_key), key.not_before_ms, key.not_after_ms, key.revoked
+            )
+            for member in body.members
+            for key in member.signing_keys
+        }
+        self._active = frozenset(
+            member.agency for member in body.members if member.status == federation_pb2.MEMBER_STATUS_ACTIVE
+        )
         self.serial = int(body.serial)
         self.sha256 = digest
         self.expires_at_ms = int(body.expires_at_ms)
@@ -111,25 +131,18 @@ class Directory:
 
     def is_active(self, agency: str) -> bool:
         """Say whether the agency takes part."""
-        member = self._members.get(agency)
-        return member is not None and member.status == federation_pb2.MEMBER_STATUS_ACTIVE
+        return agency in self._active
 
     def signing_key(self, agency: str, wanted: bytes, at_ms: int) -> bytes | None:
         """Return the agency's signing key of that id if it was valid at that moment and is not revoked."""
-        key = self._signing_key(agency, wanted, at_ms)
-        return bytes(key.public_key) if key is not None and not key.revoked else None
+        key = self._keys.get((agency, wanted))
+        holds = key is not None and not key.revoked and key.not_before_ms <= at_ms <= key.not_after_ms
+        return key.public_key if key is not None and holds else None
 
     def signing_key_ever(self, agency: str, wanted: bytes, at_ms: int) -> bytes | None:
         """Return the agency's signing key of that id if it was valid at that moment, even if it was revoked since."""
-        key = self._signing_key(agency, wanted, at_ms)
-        return bytes(key.public_key) if key is not None else None
-
-    def _signing_key(self, agency: str, wanted: bytes, at_ms: int) -> federation_pb2.SigningKey | None:
-        member = self._members.get(agency)
-        for key in member.signing_keys if member is not None else ():
-            if key.key_id == wanted and key.not_before_ms <= at_ms <= key.not_after_ms:
-                return key
-        return None
+        key = self._keys.get((agency, wanted))
+        return key.public_key if key is not None and key.not_before_ms <= at_ms <= key.not_after_ms else None
 
     def prekey(self, agency: str, at_ms: int) -> Prekey | None:
         """Return the agency's newest HPKE key valid at that moment; None for a stranger."""

@@ -82,6 +82,10 @@ class KeyClient:
         """Take in a message's inline grant."""
         return str(self._call("admit", payload))
 
+    def admit_all(self, payloads: Sequence[bytes]) -> list[str]:
+        """Take in many messages; a refusal is its code."""
+        return list(self._call("admit_all", list(payloads)))
+
     def accept_grant(self, document: bytes) -> None:
         """Take in a grant."""
         self._call("accept_grant", document)
@@ -111,9 +115,11 @@ class KeyClient:
         """Return the blind values of what stands in a field of a message, by quarter."""
         return dict(self._call("subject_values", payload, field))
 
-    def blind_message(self, type_name: str, message: bytes, at_ms: int) -> list[SubjectValue]:
-        """Return the blind values of the subjects in a message of our own."""
-        return list(self._call("blind_message", type_name, message, at_ms))
+    def blind_messages(
+        self, type_names: Sequence[str], bodies: Sequence[bytes], at_ms: int
+    ) -> list[list[SubjectValue]]:
+        """Return the blind values of the subjects in each message of our own."""
+        return list(self._call("blind_messages", list(type_names), list(bodies), at_ms))
 
     def fingerprint(self, records: Sequence[bytes]) -> list[bytes]:
         """Return a keyed fingerprint of each record."""
@@ -122,6 +128,10 @@ class KeyClient:
     def protect(self, context: bytes, data: bytes) -> bytes:
         """Encrypt data at rest."""
         return bytes(self._call("protect", context, data))
+
+    def protect_all(self, contexts: Sequence[bytes], datas: Sequence[bytes]) -> list[bytes]:
+        """Encrypt many pieces of data at rest."""
+        return list(self._call("protect_all", list(contexts), list(datas)))
 
     def unprotect(self, context: bytes, data: bytes) -> bytes:
         """Decrypt data at rest."""

@@ -102,6 +102,10 @@ class Keys(Protocol):
         """
         ...
 
+    def admit_all(self, payloads: Sequence[bytes]) -> list[str]:
+        """Take in many messages as `admit` does; a refusal is its code, in the message's place."""
+        ...
+
     def accept_grant(self, document: bytes) -> None:
         """Take in a grant. GrantRefused when it does not hold."""
         ...
@@ -130,8 +134,10 @@ class Keys(Protocol):
         """Return the blind values of what stands in a field of a message, by quarter: each quarter with a key here."""
         ...
 
-    def blind_message(self, type_name: str, message: bytes, at_ms: int) -> list[SubjectValue]:
-        """Return the blind values of the subjects in a message of our own."""
+    def blind_messages(
+        self, type_names: Sequence[str], bodies: Sequence[bytes], at_ms: int
+    ) -> list[list[SubjectValue]]:
+        """Return the blind values of the subjects in each message of our own."""
         ...
 
     def fingerprint(self, records: Sequence[bytes]) -> list[bytes]:
@@ -140,6 +146,10 @@ class Keys(Protocol):
 
     def protect(self, context: bytes, data: bytes) -> bytes:
         """Encrypt data at rest, bound to a context."""
+        ...
+
+    def protect_all(self, contexts: Sequence[bytes], datas: Sequence[bytes]) -> list[bytes]:
+        """Encrypt many pieces of data at rest, each bound to its own context."""
         ...
 
     def unprotect(self, context: bytes, data: bytes) -> bytes:

@@ -7,6 +7,7 @@ are read, never changed.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -233,8 +234,7 @@ class Sealer:
 
 def _split(request: SealRequest) -> tuple[bytes, list[bytes]]:
     """Return the public body and each compartment's fragment. Usage unless they are the whole body, each part once."""
-    public = split.public_body(request.type_name, request.body)
-    plains = [split.fragment(request.type_name, item.classes, request.body) for item in request.compartments]
+    public, *plains = split.fragments(request.type_name, _parts(request.compartments), request.body)
     # Fragments hold different fields of one serialisation, so they are the whole of it exactly when the lengths add up.
     if len(public) + sum(map(len, plains)) != len(request.body):
         raise Usage(
@@ -295,6 +295,15 @@ def _digest(plan: _Plan, sender_key_id: bytes) -> bytes:
     return digest.digest()
 
 
+def _parts(compartments: tuple[Compartment, ...]) -> tuple[tuple[str, ...], ...]:
+    return ((field_classes.OPEN,), *(item.classes for item in compartments))
+
+
 def _bucket(type_name: str, at_ms: int) -> str:
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return _bucket_of_hour(type_name, at_ms // _EPOCH_MS)
+
+
+@lru_cache(maxsize=1024)
+def _bucket_of_hour(type_name: str, hour: int) -> str:
+    moment = datetime.fromtimestamp(hour * _EPOCH_MS / 1000, UTC)
     return f"{registry.retention_class(type_name).lower()}/{moment.year}-{moment.month:02d}"

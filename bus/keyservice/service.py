@@ -35,7 +35,7 @@ from bus.keyservice.sealer import Sealer
 from bus.keyservice.vault import Vault
 from bus.randomness import Randomness
 from bus.sealing.envelope import parse_payload
-from bus.sealing.errors import CannotOpen
+from bus.sealing.errors import CannotOpen, SealingError
 from bus.sealing.split import classes_present
 from bus.subject_fields import subjects_of
 from schemas import registry
@@ -140,6 +140,16 @@ class KeyService:
         """Take in a message's inline grant, and see that message and grant belong together and that it opens."""
         return self._grants.admit(parse_payload(payload), self._pins.directory())
 
+    def admit_all(self, payloads: Sequence[bytes]) -> list[str]:
+        """Take in many messages; a refusal is its code, in the message's place."""
+        return [self._admitted(payload) for payload in payloads]
+
+    def _admitted(self, payload: bytes) -> str:
+        try:
+            return self.admit(payload)
+        except SealingError as error:
+            return error.code
+
     def accept_grant(self, document: bytes) -> None:
         """Take in a grant: signed by its sender, for us, with the keys it commits to."""
         self._grants.accept(document, self._pins.directory())
@@ -217,9 +227,14 @@ class KeyService:
         key = self._blind_key(at_ms)
         return [blinding.blind(key, kind, value) for value in values]
 
-    def blind_message(self, type_name: str, message: bytes, at_ms: int) -> list[SubjectValue]:
-        """Return the blind values of the subjects in a message of our own."""
-        return self._blinded(registry.body_type(type_name).FromString(message), at_ms)
+    def blind_messages(
+        self, type_names: Sequence[str], bodies: Sequence[bytes], at_ms: int
+    ) -> list[list[SubjectValue]]:
+        """Return the blind values of the subjects in each message of our own."""
+        return [
+            self._blinded(registry.body_type(name).FromString(body), at_ms)
+            for name, body in zip(type_names, bodies, strict=True)
+        ]
 
     def subject_values(self, payload: bytes, field: str) -> dict[str, list[bytes]]:
         """Return the blind values of what stands in a field of a message, by quarter: each quarter with a key here."""
@@ -247,6 +262,10 @@ class KeyService:
         """Encrypt data at rest: a key of its own for each, so that no number of them wears a key out."""
         salt = self._randomness.bytes(_SALT_BYTES)
         return salt + self._rest_key(salt).encrypt(_ZERO_NONCE, data, context)
+
+    def protect_all(self, contexts: Sequence[bytes], datas: Sequence[bytes]) -> list[bytes]:
+        """Encrypt many pieces of data at rest."""
+        return [self.protect(context, data) for context, data in zip(contexts, datas, strict=True)]
 
     def unprotect(self, context: bytes, data: bytes) -> bytes:
         """Decrypt data at rest."""

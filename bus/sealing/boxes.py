@@ -9,6 +9,7 @@ place, it was made for.
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidTag
@@ -184,6 +185,11 @@ class Place:
     salt: bytes
     sequence: int
 
+    @cached_property
+    def bound(self) -> bytes:
+        """What every box of the message is bound to."""
+        return len(self.header).to_bytes(4, "big") + self.header + self.public_body
+
 
 def close(key: bytes, compartment: int, place: Place, plain: bytes) -> bytes:
     """Return a box's ciphertext."""
@@ -203,9 +209,9 @@ def open_box(key: bytes, compartment: int, place: Place, ciphertext: bytes) -> b
 def message_key(key: bytes, compartment: int, place: Place) -> bytes:
     """Return the key of one box of one message. Disclosed, it opens that box and no other."""
     return hmac.digest(
-        key, _MESSAGE_KEY + bytes([compartment]) + place.sequence.to_bytes(8, "big") + place.salt, "sha256"
+        key, b"%b%c%b%b" % (_MESSAGE_KEY, compartment, place.sequence.to_bytes(8, "big"), place.salt), "sha256"
     )
 
 
 def _associated(compartment: int, place: Place) -> bytes:
-    return _BOX + bytes([compartment]) + len(place.header).to_bytes(4, "big") + place.header + place.public_body
+    return b"%b%c%b" % (_BOX, compartment, place.bound)

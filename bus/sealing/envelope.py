@@ -98,6 +98,8 @@ def parse_payload(payload: bytes, place: BatchPlace | None = None) -> ParsedEnve
 
 def header_in_form(header: envelope_pb2.Header) -> bool:
     """Say whether a header of this version and suite is one that a receiver takes."""
+    recipients = list(header.recipients)
+    lengths = [len(header.sender), *map(len, recipients)]
     return (
         len(header.salt) == _ID_BYTES
         and len(header.message_id) == _ID_BYTES
@@ -107,9 +109,9 @@ def header_in_form(header: envelope_pb2.Header) -> bool:
         and len(header.sender_key_id) == _KEY_ID_BYTES
         and header.lane in _LANES
         and 0 < len(header.type) <= _TYPE_CHARACTERS_MAX
-        and all(0 < len(agency) <= AGENCY_CHARACTERS_MAX for agency in (header.sender, *header.recipients))
-        and 0 < len(header.recipients) <= RECIPIENTS_MAX
-        and list(header.recipients) == sorted(set(header.recipients))
+        and 0 < min(lengths) <= max(lengths) <= AGENCY_CHARACTERS_MAX
+        and 0 < len(recipients) <= RECIPIENTS_MAX
+        and recipients == sorted(set(recipients))
         and 0 < header.sent_at_ms < header.expires_at_ms
         # Sequence numbers count the messages under a grant, from 1; without a grant there is nothing to count.
         and bool(header.sequence) == bool(header.grant_id)

@@ -77,9 +77,19 @@ def fragment(type_name: str, classes: tuple[str, ...], whole: bytes) -> bytes:
     return narrow.SerializeToString(deterministic=True)
 
 
-def public_body(type_name: str, whole: bytes) -> bytes:
-    """Return the serialised fields of class OPEN."""
-    return fragment(type_name, (field_classes.OPEN,), whole)
+def fragments(type_name: str, parts: tuple[tuple[str, ...], ...], whole: bytes) -> list[bytes]:
+    """Return the serialised fields of each set of classes."""
+    made = []
+    for kind in _narrows(type_name, parts):
+        narrow = kind.FromString(whole)
+        narrow.DiscardUnknownFields()
+        made.append(narrow.SerializeToString(deterministic=True))
+    return made
+
+
+@lru_cache(maxsize=_NARROW_TYPES_MAX)
+def _narrows(type_name: str, parts: tuple[tuple[str, ...], ...]) -> tuple[type[Message], ...]:
+    return tuple(_narrow(type_name, classes) for classes in parts)
 
 
 def is_canonical(type_name: str, classes: tuple[str, ...], data: bytes) -> bool:
