@@ -172,8 +172,12 @@ def call(directory: Path, operation: str, arguments: dict[str, Any] | None = Non
         raise Retry(
             f"the node did not answer within {timeout_s:.0f} s", cure="look again; `lianfang node doctor` says why"
         ) from None
-    if not line:
-        raise Retry("the node went away while it worked", cure="look again: it restarts where it was")
+    except (BrokenPipeError, ConnectionResetError):
+        line = b""  # a node that is killed with a request half read resets the connection
+    if not line.endswith(b"\n"):
+        raise Retry(
+            "the node went away while it worked", cure="look again: it restarts where it was", code="LF-NODE-DOWN"
+        )
     answer = json.loads(line)
     if answer["ok"]:
         return answer["result"]

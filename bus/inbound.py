@@ -12,8 +12,9 @@ All branching on a message's fate is here. Nothing is opened here, and nothing o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -33,11 +34,13 @@ from bus.sealing.errors import SealingError
 from bus.sealing.verify import VerifiedEnvelope, verify
 from bus.transport import Delivery, Disposition
 from schemas import registry
-from schemas.errors import SchemaError
+from schemas.errors import UnknownType
 from schemas.v1 import workflow_pb2
 
 ACCEPTED, DUPLICATE, REFUSED = "ACCEPTED", "DUPLICATE", "REFUSED"
 EXPIRED, GRANT_UNKNOWN = "EXPIRED", "GRANT_UNKNOWN"
+UNKNOWN_GRANT = "LF-IN-GRANT-UNKNOWN"
+_AGENCY_CHARACTERS_MAX = 32
 
 _NODE_TYPES = frozenset(
     f"lianfang.v1.{name}"
@@ -48,7 +51,10 @@ _NODE_TYPES = frozenset(
 
 @dataclass
 class _Examined:
-    """One delivery and what is to be done about it. `envelope` is None when nobody can be held to it."""
+    """One delivery and what is to be done about it. `envelope` is None when nobody can be held to it.
+
+    `first_log_index` is the entry of an earlier arrival of the same message; -1 when it is new.
+    """
 
     delivery: Delivery
     outcome: str
@@ -58,11 +64,14 @@ class _Examined:
     first_log_index: int = -1
 
 
-@dataclass
-class _After:
-    """What is to be done once the transaction has committed."""
+class _Known(NamedTuple):
+    """What is known of a message id. An empty outcome: known from this very batch."""
 
-    passing: list[VerifiedEnvelope] = field(default_factory=list)
+    sender: str
+    sha256: bytes
+    outcome: str
+    code: str
+    log_index: int
 
 
 class Inbound:
@@ -80,22 +89,31 @@ class Inbound:
     def receive(self, deliveries: Sequence[Delivery]) -> list[Disposition]:
         """Take a batch; the dispositions stand in the same order and are true once this returns."""
         try:
-            examined = [self._examine(delivery) for delivery in deliveries]  # (1)-(4)
-            after = self._commit(examined)  # (5)
+            examined = self._examine(deliveries)  # (1)-(4)
+            passed = self._commit(examined)  # (5)
         except (KeyServiceUnavailable, AuditError, Retry):
             # A dependency is down: nothing was acknowledged, the broker keeps the messages.
             self._held_until_s = self._parts.clock.monotonic_s() + 0.5
             return [Disposition.HOLD for _ in deliveries]
-        for envelope in after.passing:
+        for envelope in passed:
             self._passing.take(envelope)
         self._parts.wake()
         return [Disposition.ACK for _ in deliveries]  # (6)
 
-    def _examine(self, delivery: Delivery) -> _Examined:
+    def _examine(self, deliveries: Sequence[Delivery]) -> list[_Examined]:
+        examined = [self._verified(delivery) for delivery in deliveries]  # (1) (2)
+        self._find_seen(examined)  # (3)
+        for item in examined:
+            if item.outcome == ACCEPTED:
+                self._decide(item)  # (4)
+        self._admit([item for item in examined if item.outcome == ACCEPTED])
+        return examined
+
+    def _verified(self, delivery: Delivery) -> _Examined:
         if delivery.fault:
             return _Examined(delivery, REFUSED, delivery.fault)
         try:
-            envelope = verify(delivery.body, self._parts.directory, self._parts.clock.now_ms())  # (1) (2)
+            envelope = verify(delivery.body, self._parts.directory, self._parts.clock.now_ms())
         except SealingError as error:
             return _Examined(delivery, REFUSED, error.code)
         header = envelope.header
@@ -106,152 +124,171 @@ class Inbound:
             or registry.short_name(header.type) != delivery.type_short
         ):
             return _Examined(delivery, REFUSED, "LF-IN-WIRE-MISMATCH")
-        return self._examine_verified(delivery, envelope)
+        return _Examined(delivery, ACCEPTED, "", envelope)
 
-    def _examine_verified(self, delivery: Delivery, envelope: VerifiedEnvelope) -> _Examined:
-        header, now = envelope.header, self._parts.clock.now_ms()
-        before = self._seen(header.sender, header.message_id)  # (3)
-        if before is not None:
-            if before.sha256 != envelope.payload_sha256:
-                return _Examined(delivery, REFUSED, "LF-IN-ID-REUSED")
-            return _Examined(delivery, DUPLICATE, before.code, envelope, first_log_index=before.log_index)
-        if header.expires_at_ms < now:  # (4)
-            return _Examined(delivery, EXPIRED, "LF-IN-EXPIRED", envelope)
-        if header.sent_at_ms > now + limits.CLOCK_SKEW_MS_MAX:
-            return _Examined(delivery, REFUSED, "LF-IN-CLOCK-SKEW", envelope)
-        if header.type_version != registry.TYPE_VERSION:
-            return _Examined(delivery, REFUSED, "LF-IN-UNKNOWN-VERSION", envelope)
-        try:
-            registry.body_type(header.type)
-        except SchemaError as error:
-            return _Examined(delivery, REFUSED, error.code, envelope)
-        decision = self._parts.bundle.decide(questions.accept_request(self._parts, header))
-        if not decision.permitted:
-            return _Examined(delivery, REFUSED, decision.code, envelope, decision)
-        return self._examine_grant(delivery, envelope, decision)
+    def _find_seen(self, examined: Sequence[_Examined]) -> None:
+        """Mark what came before. An id belongs to its first sender, and to its first content, for good."""
+        known = self._known([item.envelope.header.message_id for item in examined if item.envelope is not None])
+        for item in examined:
+            if item.envelope is None:
+                continue
+            header, digest = item.envelope.header, item.envelope.payload_sha256
+            before = known.setdefault(header.message_id, _Known(header.sender, digest, "", "", -1))
+            if (before.sender, before.sha256) != (header.sender, digest):
+                item.envelope, item.outcome, item.code = None, REFUSED, "LF-IN-ID-REUSED"
+            elif before.outcome:
+                # What was refused once is refused again: a lost receipt must not turn a no into a yes.
+                taken = before.outcome in (ACCEPTED, GRANT_UNKNOWN)
+                item.outcome, item.code = DUPLICATE if taken else before.outcome, before.code
+                item.first_log_index = before.log_index
 
-    def _examine_grant(self, delivery: Delivery, envelope: VerifiedEnvelope, decision: Decision) -> _Examined:
-        if not envelope.header.grant_id:
-            return _Examined(delivery, ACCEPTED, "", envelope, decision)
-        try:
-            with self._parts.steps("inbound.admit"):
-                missing = self._parts.keys.admit(envelope.payload)
-        except SealingError as error:
-            return _Examined(delivery, REFUSED, error.code, envelope, decision)
-        return _Examined(delivery, GRANT_UNKNOWN if missing else ACCEPTED, missing, envelope, decision)
-
-    def _seen(self, sender: str, message_id: bytes):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a row or None
-        table = store.inbox
-        query = select(table).where(table.c.sender == sender, table.c.message_id == message_id)
+    def _known(self, message_ids: Sequence[bytes]) -> "dict[bytes, _Known]":
+        """Return what is known of these ids: from messages that came in, and from messages of our own."""
+        inbox, messages = store.inbox, store.messages
+        came = select(inbox).where(inbox.c.message_id.in_(message_ids))
+        own = select(messages.c.message_id, messages.c.sender, messages.c.payload_sha256).where(
+            messages.c.message_id.in_(message_ids), messages.c.direction == "out"
+        )
+        if not message_ids:
+            return {}
         with self._parts.engine.connect() as connection:
-            return connection.execute(query).first()
+            known = {
+                row.message_id: _Known(row.sender, row.sha256, row.outcome, row.code, row.log_index)
+                for row in connection.execute(came)
+            }
+            for row in connection.execute(own):
+                known[row.message_id] = _Known(row.sender, row.payload_sha256, REFUSED, "LF-IN-ID-REUSED", -1)
+        return known
 
-    def _commit(self, examined: list[_Examined]) -> _After:
-        after = _After()
+    def _decide(self, item: _Examined) -> None:
+        """Refuse what is out of time, of another version or type, or not this sender's to send."""
+        assert item.envelope is not None
+        header, now = item.envelope.header, self._parts.clock.now_ms()
+        if header.expires_at_ms < now:
+            item.outcome, item.code = EXPIRED, "LF-IN-EXPIRED"
+        elif header.sent_at_ms > now + limits.CLOCK_SKEW_MS_MAX:
+            item.outcome, item.code = REFUSED, "LF-IN-CLOCK-SKEW"
+        elif header.type_version != registry.TYPE_VERSION:
+            item.outcome, item.code = REFUSED, "LF-IN-UNKNOWN-VERSION"
+        elif header.type not in registry.bodies():
+            item.outcome, item.code = REFUSED, UnknownType.code
+        else:
+            item.decision = self._parts.bundle.decide(questions.accept_request(self._parts, header))
+            if not item.decision.permitted:
+                item.outcome, item.code = REFUSED, item.decision.code
+
+    def _admit(self, items: Sequence[_Examined]) -> None:
+        """See that each message opens under its grant, or that its grant is still to come."""
+        sealed = [(item, item.envelope.payload) for item in items if item.envelope and item.envelope.header.grant_id]
+        if not sealed:
+            return
+        with self._parts.steps("inbound.admit"):
+            codes = self._parts.keys.admit_all([payload for _, payload in sealed])
+        for (item, _), code in zip(sealed, codes, strict=True):
+            if code:
+                item.outcome, item.code = GRANT_UNKNOWN if code == UNKNOWN_GRANT else REFUSED, code
+
+    def _commit(self, examined: list[_Examined]) -> list[VerifiedEnvelope]:
+        """Write a batch; return the messages that answer for others, for what follows the commit."""
+        passed: list[VerifiedEnvelope] = []
         receipts: list[tuple[_Examined, int]] = []
-        written: dict[tuple[str, bytes], tuple[bytes, int]] = {}
+        written: dict[bytes, int] = {}
+        rows = store.Rows()
         with (
             self._parts.steps("inbound.commit"),
             self._parts.log.transaction(self._parts.append_deadline_s) as transaction,
         ):
             for item in examined:
-                index = self._write(transaction, item, written, after)
-                if item.envelope is not None and item.envelope.header.type not in PASSING_TYPES:
+                if item.envelope is not None and item.envelope.header.type in PASSING_TYPES:
+                    self._write_passing(transaction, rows, item, passed)
+                    continue
+                index = self._write(transaction, rows, item, written)
+                if item.envelope is not None:
                     receipts.append((item, index))
-            self._write_receipts(transaction, receipts)
-        return after
+            self._passing.take_in_transaction(transaction, passed)
+            self._write_receipts(rows, receipts)
+            rows.flush(transaction.connection)
+        return passed
 
-    def _write(
-        self,
-        transaction: LogTransaction,
-        item: _Examined,
-        written: dict[tuple[str, bytes], tuple[bytes, int]],
-        after: _After,
-    ) -> int:
+    def _write_passing(
+        self, transaction: LogTransaction, rows: store.Rows, item: _Examined, passed: list[VerifiedEnvelope]
+    ) -> None:
+        """A message that answers for another is forgotten again; only a refused one leaves an entry, as evidence."""
+        assert item.envelope is not None
+        if item.outcome == ACCEPTED:
+            passed.append(item.envelope)
+        elif item.outcome != EXPIRED:
+            self._quarantine(transaction, rows, item)
+
+    def _write(self, transaction: LogTransaction, rows: store.Rows, item: _Examined, written: dict[bytes, int]) -> int:
         if item.envelope is None:
-            return self._quarantine(transaction, item)
-        header = item.envelope.header
-        key = (header.sender, header.message_id)
-        if key in written:  # the same message twice in one batch
-            digest, index = written[key]
-            if digest != item.envelope.payload_sha256:
-                item.envelope, item.code = None, "LF-IN-ID-REUSED"
-                return self._quarantine(transaction, item)
-            item.outcome = DUPLICATE
-            return index
-        if item.outcome == DUPLICATE:
+            return self._quarantine(transaction, rows, item)
+        header, digest = item.envelope.header, item.envelope.payload_sha256
+        if item.first_log_index >= 0:
             return item.first_log_index
-        if header.type in PASSING_TYPES and item.outcome == ACCEPTED:
-            self._passing.take_in_transaction(transaction, item.envelope)
-            after.passing.append(item.envelope)
-            return -1
-        if header.type in PASSING_TYPES and item.outcome == EXPIRED:
-            return -1
-        index = transaction.append(
-            leaves.accepted(self._parts, header, item.envelope.payload_sha256, item.decision, (item.outcome, item.code))
+        if header.message_id in written:  # the same message twice in one batch
+            item.outcome = DUPLICATE if item.outcome in (ACCEPTED, GRANT_UNKNOWN) else item.outcome
+            return written[header.message_id]
+        index = written[header.message_id] = transaction.append(
+            leaves.accepted(self._parts, header, digest, item.decision, (item.outcome, item.code))
         )
-        written[key] = (item.envelope.payload_sha256, index)
-        transaction.connection.execute(
-            store.inbox.insert(),
-            {
-                "sender": header.sender,
-                "message_id": header.message_id,
-                "sha256": item.envelope.payload_sha256,
-                "received_at_ms": self._parts.clock.now_ms(),
-                "outcome": item.outcome,
-                "code": item.code,
-                "log_index": index,
-            },
+        rows.add(
+            store.inbox,
+            sender=header.sender,
+            message_id=header.message_id,
+            sha256=digest,
+            received_at_ms=self._parts.clock.now_ms(),
+            outcome=item.outcome,
+            code=item.code,
+            log_index=index,
         )
         if item.outcome in (ACCEPTED, GRANT_UNKNOWN):
-            self._store_message(transaction, item, index)
+            self._store_message(transaction, rows, item, index)
         else:
-            self._store_quarantine(transaction, item, index)
+            self._store_quarantine(rows, item, index)
         return index
 
-    def _store_message(self, transaction: LogTransaction, item: _Examined, index: int) -> None:
+    def _store_message(self, transaction: LogTransaction, rows: store.Rows, item: _Examined, index: int) -> None:
         assert item.envelope is not None
         header, now = item.envelope.header, self._parts.clock.now_ms()
         owner = self._parts.bundle.owner(header.type.rsplit(".", 1)[-1])
-        transaction.connection.execute(
-            store.messages.insert(),
-            {
-                "message_id": header.message_id,
-                "direction": "in",
-                "type": header.type,
-                "sender": header.sender,
-                "recipients": " ".join(header.recipients),
-                "lane": header.lane,
-                "sent_at_ms": header.sent_at_ms,
-                "expires_at_ms": header.expires_at_ms,
-                "correlation_id": header.correlation_id,
-                "causation_id": header.causation_id,
-                "policy_serial": header.policy_serial,
-                "payload_sha256": item.envelope.payload_sha256,
-                "envelope": item.delivery.body,
-                "log_index": index,
-                "received_at_ms": now,
-                "deadline_ms": now + owner.done_s * 1000 if owner else 0,
-                "owner": owner.responsible if owner else "",
-                "handover": self._handover(header.type),
-                "handover_after_ms": now,
-            },
+        deadline_ms = now + owner.done_s * 1000 if owner else 0
+        rows.add(
+            store.messages,
+            message_id=header.message_id,
+            direction="in",
+            type=header.type,
+            sender=header.sender,
+            recipients=" ".join(header.recipients),
+            lane=header.lane,
+            sent_at_ms=header.sent_at_ms,
+            expires_at_ms=header.expires_at_ms,
+            correlation_id=header.correlation_id,
+            causation_id=header.causation_id,
+            policy_serial=header.policy_serial,
+            payload_sha256=item.envelope.payload_sha256,
+            envelope=item.delivery.body,
+            carried_grant=b"",
+            log_index=index,
+            received_at_ms=now,
+            deadline_ms=deadline_ms,
+            owner=owner.responsible if owner else "",
+            handover=self._handover(header.type),
+            handover_after_ms=now,
         )
         if header.type in states.RESULT_OF:
-            transaction.connection.execute(
-                store.orders.insert(),
-                {
-                    "message_id": header.message_id,
-                    "side": "received",
-                    "peer": header.sender,
-                    "type": header.type,
-                    "application": b"",  # known once the order is opened for hand-over
-                    "state": states.RECEIVED,
-                    "result_message_id": b"",
-                    "created_ms": now,
-                    "deadline_ms": now + owner.done_s * 1000 if owner else 0,
-                    "updated_ms": now,
-                },
+            rows.add(
+                store.orders,
+                message_id=header.message_id,
+                side="received",
+                peer=header.sender,
+                type=header.type,
+                application=b"",  # known once the order is opened for hand-over
+                state=states.RECEIVED,
+                result_message_id=b"",
+                created_ms=now,
+                deadline_ms=deadline_ms,
+                updated_ms=now,
             )
         if header.type in states.ORDER_OF:
             self._answer_order(transaction, header, now)
@@ -276,52 +313,44 @@ class Inbound:
             return "pending"
         return "person"
 
-    def _quarantine(self, transaction: LogTransaction, item: _Examined) -> int:
+    def _quarantine(self, transaction: LogTransaction, rows: store.Rows, item: _Examined) -> int:
         index = transaction.append(
             leaves.rejected_bytes(self._parts, item.delivery.sender, item.delivery.body, item.code)
         )
-        self._store_quarantine(transaction, item, index)
+        self._store_quarantine(rows, item, index)
         return index
 
-    def _store_quarantine(self, transaction: LogTransaction, item: _Examined, index: int) -> None:
-        transaction.connection.execute(
-            store.quarantine.insert(),
-            {
-                "received_at_ms": self._parts.clock.now_ms(),
-                "sender": item.delivery.sender,
-                "code": item.code,
-                "sha256": sha256(item.delivery.body).digest(),
-                "envelope": item.delivery.body,
-                "log_index": index,
-            },
+    def _store_quarantine(self, rows: store.Rows, item: _Examined, index: int) -> None:
+        rows.add(
+            store.quarantine,
+            received_at_ms=self._parts.clock.now_ms(),
+            sender=item.delivery.sender[:_AGENCY_CHARACTERS_MAX],
+            code=item.code,
+            sha256=sha256(item.delivery.body).digest(),
+            envelope=item.delivery.body,
+            log_index=index,
         )
 
-    def _write_receipts(self, transaction: LogTransaction, receipts: list[tuple[_Examined, int]]) -> None:
+    def _write_receipts(self, rows: store.Rows, receipts: list[tuple[_Examined, int]]) -> None:
         """Seal and store one receipt per message, in the transaction that they speak of."""
-        if not receipts:
-            return
         now = self._parts.clock.now_ms()
         requests = [self._receipt_request(item, index, now) for item, index in receipts]
         for start in range(0, len(requests), limits.SEAL_BATCH_MAX):
             part = requests[start : start + limits.SEAL_BATCH_MAX]
             for request, envelope in zip(part, self._parts.keys.seal(part), strict=True):
-                transaction.connection.execute(
-                    store.passing.insert(), {"message_id": request.message_id, "envelope": envelope}
-                )
-                transaction.connection.execute(
-                    store.outbox.insert(),
-                    {
-                        "message_id": request.message_id,
-                        "recipient": request.recipients[0],
-                        "lane": request.lane,
-                        "type": request.type_name,
-                        "state": "waiting",
-                        "attempts": 0,
-                        "not_before_ms": now,
-                        "created_ms": now,
-                        "settled_ms": 0,
-                        "code": "",
-                    },
+                rows.add(store.passing, message_id=request.message_id, envelope=envelope)
+                rows.add(
+                    store.outbox,
+                    message_id=request.message_id,
+                    recipient=request.recipients[0],
+                    lane=request.lane,
+                    type=request.type_name,
+                    state="waiting",
+                    attempts=0,
+                    not_before_ms=now,
+                    created_ms=now,
+                    settled_ms=0,
+                    code="",
                 )
 
     def _receipt_request(self, item: _Examined, index: int, now: int) -> SealRequest:

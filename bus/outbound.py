@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from audit.log import LogTransaction
 from bus import leaves, limits, questions, store
-from bus.errors import Refused, Usage
+from bus.errors import Broken, Refused, Usage
 from bus.keyservice.protocol import SealRequest, SubjectValue
 from bus.orders import states
 from bus.parts import Actor, Parts, Statement
@@ -32,6 +32,8 @@ from schemas import checks
 
 PASSING_TYPES = frozenset({"lianfang.v1.Receipt", "lianfang.v1.Checkpoint", "lianfang.v1.Cosignature"})
 """Types that answer for themselves: no leaf, no receipt, forgotten once confirmed (else a log would log its shipping)."""
+
+_AUDIENCES_MAX = 1024
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ class _Ready:
     statement: Statement
     request: SealRequest
     decision: Decision
-    subjects: tuple[SubjectValue, ...]
+    subjects: tuple[SubjectValue, ...] = ()
+    lineage: bytes = b""
 
 
 class Outbound:
@@ -108,6 +111,7 @@ class Outbound:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._delivered: dict[tuple[object, ...], bytes] = {}  # audience → a grant that all of it is known to hold
 
     def send(self, drafts: Sequence[Draft], actor: Actor, statement: Statement) -> list[Outcome]:
         """Send each draft; the outcomes stand in the same order. Retry when keys, log or database do not answer."""
@@ -137,8 +141,9 @@ class Outbound:
                 ready[number] = prepared
             else:
                 outcomes[number] = prepared
-        sealed = self._seal([item.request for item in ready.values()])  # (3)
-        outcomes |= self._commit(dict(zip(ready, zip(ready.values(), sealed, strict=True), strict=True)), actor)  # (4)
+        filled = self._fill(list(ready.values()))
+        sealed = self._seal([item.request for item in filled])  # (3)
+        outcomes |= self._commit(dict(zip(ready, zip(filled, sealed, strict=True), strict=True)), actor)  # (4)
         for number, first in twice.items():
             before = outcomes[first]
             outcomes[number] = AlreadySent(before.message_id) if isinstance(before, Sent) else before
@@ -180,11 +185,32 @@ class Outbound:
             compartments=compartments(plan.audiences),
             inline_grant=False,
         )
-        subjects = () if full_name in PASSING_TYPES else self._subjects(full_name, body)
-        return _Ready(draft, stated, request, decision, subjects)
+        return _Ready(draft, stated, request, decision)
+
+    def _fill(self, items: list[_Ready]) -> list[_Ready]:
+        """Return the items with their blind subjects and sealed lineage: two questions to the key service, however many."""
+        keys = self._parts.keys
+        about = [item for item in items if item.request.type_name not in PASSING_TYPES]
+        if not about:
+            return items
+        names, bodies = [item.request.type_name for item in about], [item.request.body for item in about]
+        found = keys.blind_messages(names, bodies, self._parts.clock.now_ms())
+        subjects = {item.request.message_id: tuple(values) for item, values in zip(about, found, strict=True)}
+        traced = [item for item in about if item.draft.lineage]
+        contexts = [b"lineage" + item.request.message_id for item in traced]
+        sealed = keys.protect_all(contexts, [item.draft.lineage for item in traced]) if traced else []
+        lineage = {item.request.message_id: data for item, data in zip(traced, sealed, strict=True)}
+        return [
+            replace(
+                item,
+                subjects=subjects.get(item.request.message_id, ()),
+                lineage=lineage.get(item.request.message_id, b""),
+            )
+            for item in items
+        ]
 
     def _subjects(self, full_name: str, body: bytes) -> tuple[SubjectValue, ...]:
-        return tuple(self._parts.keys.blind_message(full_name, body, self._parts.clock.now_ms()))
+        return tuple(self._parts.keys.blind_messages([full_name], [body], self._parts.clock.now_ms())[0])
 
     def _deny(self, draft: Draft, actor: Actor, stated: Statement, refusal: Decision, body: bytes) -> NotSent:
         leaf = leaves.denial(
@@ -202,36 +228,50 @@ class Outbound:
         return NotSent(refusal.code, refusal.rule_ids, refusal.reason, refusal.missing, refusal.next_step, index)
 
     def _seal(self, requests: list[SealRequest]) -> list[bytes]:
+        """Seal; the grant travels inside until every recipient is known, by its receipt, to hold it."""
         if not requests:
             return []
+        requests = [replace(item, inline_grant=_audience(item) not in self._delivered) for item in requests]
         with self._parts.steps("outbound.seal"):
             envelopes = self._parts.keys.seal(requests)
-        again = [number for number, envelope in enumerate(envelopes) if not self._openable(envelope)]
-        if again:
+        again = []
+        for number, (request, envelope) in enumerate(zip(requests, envelopes, strict=True)):
+            parsed = parse_header(envelope)
+            if parsed.header.grant_id and not self._is_delivered(request, parsed.header.grant_id, parsed.inline_grant):
+                again.append(number)
+        if again:  # the grant we took for known is over, and its successor is not known yet
             inlined = self._parts.keys.seal([replace(requests[number], inline_grant=True) for number in again])
             for number, envelope in zip(again, inlined, strict=True):
                 envelopes[number] = envelope
         return envelopes
 
-    def _openable(self, envelope: bytes) -> bool:
-        """Say whether each recipient holds, or is sent with it, the grant that opens it."""
-        parsed = parse_header(envelope)
-        if not parsed.header.grant_id or parsed.inline_grant:
+    def _is_delivered(self, request: SealRequest, grant_id: bytes, inline_grant: bytes) -> bool:
+        """Say whether each recipient holds, or is sent with the message, the grant that opens it."""
+        audience = _audience(request)
+        if self._delivered.get(audience) == grant_id:
             return True
         table = store.grants_delivered
-        query = select(table.c.recipient).where(table.c.grant_id == parsed.header.grant_id)
+        query = select(table.c.recipient).where(table.c.grant_id == grant_id)
         with self._parts.engine.connect() as connection:
             holders = {row.recipient for row in connection.execute(query)}
-        return set(parsed.header.recipients) <= holders
+        if set(request.recipients) <= holders:
+            if len(self._delivered) >= _AUDIENCES_MAX:
+                self._delivered.clear()
+            self._delivered[audience] = grant_id
+            return True
+        self._delivered.pop(audience, None)
+        return bool(inline_grant)
 
     def _commit(self, sealed: dict[int, tuple[_Ready, bytes]], actor: Actor) -> dict[int, Outcome]:
         if not sealed:
             return {}
         outcomes: dict[int, Outcome] = {}
+        rows = store.Rows()
         try:
             with self._parts.steps("outbound.commit"), self._transaction() as transaction:
                 for number, (item, envelope) in sealed.items():
-                    outcomes[number] = self._write(transaction, item, envelope, actor)
+                    outcomes[number] = self._write(transaction, rows, item, envelope, actor)
+                rows.flush(transaction.connection)
         except IntegrityError:
             # Somebody else sent the same record between the look and the commit: nothing of this batch was written.
             return self._after_race(sealed, actor)
@@ -242,100 +282,98 @@ class Outbound:
         outcomes: dict[int, Outcome] = {}
         rest: dict[int, tuple[_Ready, bytes]] = {}
         for number, (item, envelope) in sealed.items():
-            before = sent_before.get(item.draft.fingerprint)
-            if before is not None:
-                outcomes[number] = AlreadySent(before)
+            if item.draft.fingerprint in sent_before:
+                outcomes[number] = AlreadySent(sent_before[item.draft.fingerprint])
             else:
                 rest[number] = (item, envelope)
-        return outcomes | (self._commit(rest, actor) if outcomes else {})
+        if not outcomes:
+            raise Broken(
+                "the database refused new rows, and not because the record was sent before",
+                cure="run `lianfang node doctor`: another process may have written to this database",
+            )
+        return outcomes | self._commit(rest, actor)
 
-    def _write(self, transaction: LogTransaction, item: _Ready, envelope: bytes, actor: Actor) -> Sent:
+    def _write(
+        self, transaction: LogTransaction, rows: store.Rows, item: _Ready, envelope: bytes, actor: Actor
+    ) -> Sent:
         request, draft, now = item.request, item.draft, self._parts.clock.now_ms()
-        parsed = parse_header(envelope)
-        passing = request.type_name in PASSING_TYPES
         index = -1
-        if passing:
-            transaction.connection.execute(
-                store.passing.insert(), {"message_id": request.message_id, "envelope": envelope}
-            )
+        if request.type_name in PASSING_TYPES:
+            rows.add(store.passing, message_id=request.message_id, envelope=envelope)
         else:
+            parsed = parse_header(envelope)
             index = transaction.append(
-                leaves.intent(self._parts, item.request, item.statement, item.decision, actor, parsed, item.subjects)
+                leaves.intent(self._parts, request, item.statement, item.decision, actor, parsed, item.subjects)
             )
-            transaction.connection.execute(
-                store.messages.insert(),
-                {
-                    "message_id": request.message_id,
-                    "direction": "out",
-                    "type": request.type_name,
-                    "sender": self._parts.agency,
-                    "recipients": " ".join(request.recipients),
-                    "lane": request.lane,
-                    "sent_at_ms": request.sent_at_ms,
-                    "expires_at_ms": request.expires_at_ms,
-                    "correlation_id": request.correlation_id,
-                    "causation_id": request.causation_id,
-                    "policy_serial": request.policy_serial,
-                    "payload_sha256": parsed.payload_sha256,
-                    "envelope": envelope,
-                    "log_index": index,
-                    "received_at_ms": now,
-                    "deadline_ms": draft.deadline_ms,
-                    "owner": "",
-                    "handover": "none",
-                    "handover_after_ms": 0,
-                },
+            rows.add(
+                store.messages,
+                message_id=request.message_id,
+                direction="out",
+                type=request.type_name,
+                sender=self._parts.agency,
+                recipients=" ".join(request.recipients),
+                lane=request.lane,
+                sent_at_ms=request.sent_at_ms,
+                expires_at_ms=request.expires_at_ms,
+                correlation_id=request.correlation_id,
+                causation_id=request.causation_id,
+                policy_serial=request.policy_serial,
+                payload_sha256=parsed.payload_sha256,
+                envelope=envelope,
+                carried_grant=parsed.header.grant_id if parsed.inline_grant else b"",
+                log_index=index,
+                received_at_ms=now,
+                deadline_ms=draft.deadline_ms,
+                owner="",
+                handover="none",
+                handover_after_ms=0,
             )
-        transaction.connection.execute(
-            store.outbox.insert(),
-            [
-                {
-                    "message_id": request.message_id,
-                    "recipient": recipient,
-                    "lane": request.lane,
-                    "type": request.type_name,
-                    "state": "waiting",
-                    "attempts": 0,
-                    "not_before_ms": now,
-                    "created_ms": now,
-                    "settled_ms": 0,
-                    "code": "",
-                }
-                for recipient in request.recipients
-            ],
-        )
-        self._write_extras(transaction, item, now)
+        for recipient in request.recipients:
+            rows.add(
+                store.outbox,
+                message_id=request.message_id,
+                recipient=recipient,
+                lane=request.lane,
+                type=request.type_name,
+                state="waiting",
+                attempts=0,
+                not_before_ms=now,
+                created_ms=now,
+                settled_ms=0,
+                code="",
+            )
+        self._write_extras(rows, item, now)
         return Sent(request.message_id, index)
 
-    def _write_extras(self, transaction: LogTransaction, item: _Ready, now: int) -> None:
+    def _write_extras(self, rows: store.Rows, item: _Ready, now: int) -> None:
         request, draft = item.request, item.draft
         if draft.fingerprint:
-            transaction.connection.execute(
-                store.fingerprints.insert(), {"fingerprint": draft.fingerprint, "message_id": request.message_id}
-            )
-        if draft.lineage:
-            sealed = self._parts.keys.protect(b"lineage" + request.message_id, draft.lineage)
-            transaction.connection.execute(store.lineage.insert(), {"message_id": request.message_id, "sealed": sealed})
+            rows.add(store.fingerprints, fingerprint=draft.fingerprint, message_id=request.message_id)
+        if item.lineage:
+            rows.add(store.lineage, message_id=request.message_id, sealed=item.lineage)
         if request.type_name in states.RESULT_OF:
             application = self._parts.keys.blind("application", [draft.message.application_id], 0)[0]  # type: ignore[attr-defined]  # every order has it
-            transaction.connection.execute(
-                store.orders.insert(),
-                {
-                    "message_id": request.message_id,
-                    "side": "issued",
-                    "peer": request.recipients[0],
-                    "type": request.type_name,
-                    "application": application,
-                    "state": states.SENT,
-                    "result_message_id": b"",
-                    "created_ms": now,
-                    "deadline_ms": draft.deadline_ms,
-                    "updated_ms": now,
-                },
+            rows.add(
+                store.orders,
+                message_id=request.message_id,
+                side="issued",
+                peer=request.recipients[0],
+                type=request.type_name,
+                application=application,
+                state=states.SENT,
+                result_message_id=b"",
+                created_ms=now,
+                deadline_ms=draft.deadline_ms,
+                updated_ms=now,
             )
 
     def _transaction(self) -> AbstractContextManager[LogTransaction]:
         return self._parts.log.transaction(self._parts.append_deadline_s)
+
+
+def _audience(request: SealRequest) -> tuple[object, ...]:
+    """Return what a grant is for: who reads which classes of which type under which policy."""
+    return request.type_name, request.recipients, request.policy_serial, request.compartments
 
 
 def _with_context(message: Message, statement: Statement) -> tuple[Message, Statement]:

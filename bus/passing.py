@@ -4,8 +4,11 @@ They carry no classed field of a person, get no receipt themselves and leave no 
 own shipping would never come to rest). What a receipt says of a message is an OUTCOME leaf.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from google.protobuf.message import DecodeError
-from sqlalchemy import and_, select, update
+from sqlalchemy import Row, and_, bindparam, select, update
 
 from audit.log import LogTransaction
 from bus import leaves, store
@@ -20,6 +23,7 @@ from schemas.v1 import envelope_pb2, workflow_pb2
 NODE = Actor("svc-node", service=True)
 """The node itself, for messages that no person and no local system asked for."""
 
+_CODE_MAX = 128
 _STATE_OF = {
     "ACCEPTED": "receipted",
     "DUPLICATE": "receipted",
@@ -37,41 +41,54 @@ class Passing:
         self._outbound = outbound
         self._oversight = oversight
 
-    def take_in_transaction(self, transaction: LogTransaction, envelope: VerifiedEnvelope) -> None:
-        """Write what a receipt says, in the transaction that takes it in. Other types change no table of ours."""
-        if envelope.header.type != "lianfang.v1.Receipt":
+    def take_in_transaction(self, transaction: LogTransaction, envelopes: Sequence[VerifiedEnvelope]) -> None:
+        """Write what receipts say, in the transaction that takes them in. Other types change no table of ours."""
+        receipts = {
+            (receipt.message_id, envelope.header.sender): receipt
+            for envelope in envelopes
+            if envelope.header.type == "lianfang.v1.Receipt" and (receipt := _receipt(envelope)) is not None
+        }
+        if not receipts:
             return
-        receipt = _receipt(envelope)
-        if receipt is None:
-            return
-        joined = store.outbox.join(store.messages, store.outbox.c.message_id == store.messages.c.message_id)
-        row = transaction.connection.execute(
-            select(store.outbox, store.messages)
-            .select_from(joined)
-            .where(
-                store.outbox.c.message_id == receipt.message_id,
-                store.outbox.c.recipient == envelope.header.sender,
-                store.messages.c.payload_sha256 == receipt.payload_sha256,
+        settled: list[dict[str, Any]] = []
+        for row in self._rows_of(transaction, [message_id for message_id, _ in receipts]):
+            receipt = receipts.get((row.message_id, row.recipient))
+            # A receipt for what was never sent to its signer, or for other bytes, says nothing.
+            if receipt is None or receipt.payload_sha256 != row.payload_sha256:
+                continue
+            outcome = workflow_pb2.ReceiptOutcome.Name(receipt.outcome).removeprefix("RECEIPT_OUTCOME_")
+            transaction.append(leaves.receipted(self._parts, row, outcome, receipt.code))
+            code = receipt.code[:_CODE_MAX] or outcome
+            settled.append({"b_row": row.row_id, "b_state": _STATE_OF[outcome], "b_code": code})
+            self._note_grant(transaction, row, outcome)
+            self._note_order(transaction, row, outcome)
+        if settled:
+            table = store.outbox
+            change = update(table).where(table.c.row_id == bindparam("b_row"))
+            change = change.values(
+                state=bindparam("b_state"), code=bindparam("b_code"), settled_ms=self._parts.clock.now_ms()
             )
-        ).first()
-        # A receipt for what was never sent to its signer, or for other bytes, says nothing.
-        if row is None or row.state not in ("waiting", "confirmed"):
-            return
-        outcome = workflow_pb2.ReceiptOutcome.Name(receipt.outcome).removeprefix("RECEIPT_OUTCOME_")
-        if outcome not in _STATE_OF:
-            return
-        transaction.append(leaves.receipted(self._parts, row, outcome, receipt.code))
-        transaction.connection.execute(
-            update(store.outbox)
-            .where(store.outbox.c.row_id == row.row_id)
-            .values(
-                state=_STATE_OF[outcome],
-                settled_ms=self._parts.clock.now_ms(),
-                code=receipt.code or outcome,
+            transaction.connection.execute(change, settled)
+
+    def _rows_of(self, transaction: LogTransaction, message_ids: Sequence[bytes]) -> Sequence[Any]:
+        """Return the outbox rows of these messages that still wait for a receipt."""
+        outbox, messages = store.outbox, store.messages
+        query = (
+            select(
+                outbox.c.row_id,
+                outbox.c.recipient,
+                messages.c.message_id,
+                messages.c.correlation_id,
+                messages.c.payload_sha256,
+                messages.c.type,
+                messages.c.log_index,
+                messages.c.carried_grant,
             )
+            .select_from(outbox.join(messages, outbox.c.message_id == messages.c.message_id))
+            .where(outbox.c.message_id.in_(message_ids), outbox.c.state.in_(("waiting", "confirmed")))
+            .order_by(outbox.c.row_id)
         )
-        self._note_grant(transaction, row, outcome)
-        self._note_order(transaction, row, outcome)
+        return transaction.connection.execute(query).all()
 
     def take(self, envelope: VerifiedEnvelope) -> None:
         """Do what follows once the receipt, checkpoint or cosignature is committed; safe to do again."""
@@ -83,17 +100,16 @@ class Passing:
             case "lianfang.v1.Cosignature":
                 self._oversight.take_cosignature(envelope)
 
-    def _note_grant(self, transaction: LogTransaction, row, outcome: str) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a row
-        parsed = parse_header(row.envelope)
-        if outcome not in ("ACCEPTED", "DUPLICATE") or not parsed.inline_grant:
+    def _note_grant(self, transaction: LogTransaction, row: Row[Any], outcome: str) -> None:
+        if outcome not in ("ACCEPTED", "DUPLICATE") or not row.carried_grant:
             return
         table = store.grants_delivered
-        key = {"grant_id": parsed.header.grant_id, "recipient": row.recipient}
+        key = {"grant_id": row.carried_grant, "recipient": row.recipient}
         known = select(table.c.grant_id).where(and_(*(table.c[name] == value for name, value in key.items())))
         if transaction.connection.execute(known).first() is None:
             transaction.connection.execute(table.insert(), key)
 
-    def _note_order(self, transaction: LogTransaction, row, outcome: str) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a row
+    def _note_order(self, transaction: LogTransaction, row: Row[Any], outcome: str) -> None:
         if row.type not in states.RESULT_OF:
             return
         following = {"receipted": states.DELIVERED, "refused": states.REFUSED, "expired": states.EXPIRED}[
@@ -137,7 +153,10 @@ def move_order(
 
 
 def _receipt(envelope: VerifiedEnvelope) -> workflow_pb2.Receipt | None:
+    """Return a receipt, or None where it says nothing that this release understands."""
     try:
-        return workflow_pb2.Receipt.FromString(envelope.public_body)
-    except DecodeError:
+        receipt = workflow_pb2.Receipt.FromString(envelope.public_body)
+        known = workflow_pb2.ReceiptOutcome.Name(receipt.outcome).removeprefix("RECEIPT_OUTCOME_") in _STATE_OF
+    except (DecodeError, ValueError):
         return None
+    return receipt if known else None

@@ -20,7 +20,7 @@ import structlog
 from bus import config as configuration
 from bus import logs
 from bus.control import ControlServer
-from bus.errors import Retry, Usage
+from bus.errors import BusError, Retry, Usage
 from bus.keyservice.client import KeyClient
 from bus.keyservice.server import SOCKET_NAME
 from bus.node import Node
@@ -182,8 +182,12 @@ def _serve(
 
 
 def main() -> None:
-    """Be the node in the directory that is the only argument."""
-    run_node(Path(sys.argv[1]), lambda: print("ready", flush=True))  # noqa: T201 - whoever started us waits for this word
+    """Be the node in the directory that is the only argument; on a fault at start say code, cause and cure in one line."""
+    try:
+        run_node(Path(sys.argv[1]), lambda: print("ready", flush=True))  # noqa: T201 - whoever started us waits for this word
+    except BusError as error:
+        print(f"{error.code}: {error.cause}; {error.cure}", file=sys.stderr)  # noqa: T201 - whoever started us passes it on
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

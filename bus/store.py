@@ -4,6 +4,8 @@ Nothing classed lies here in the clear: bodies stay sealed as they travelled, he
 under the key service's key at rest, and whatever must be looked up is a keyed blind value.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -15,7 +17,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 metadata = MetaData()
 
@@ -38,6 +40,7 @@ messages = Table(
     Column("policy_serial", BigInteger, nullable=False),
     Column("payload_sha256", LargeBinary(32), nullable=False),
     Column("envelope", LargeBinary, nullable=False),
+    Column("carried_grant", LargeBinary(16), nullable=False),
     Column("log_index", BigInteger, nullable=False),
     Column("received_at_ms", BigInteger, nullable=False),
     Column("deadline_ms", BigInteger, nullable=False),
@@ -48,7 +51,10 @@ messages = Table(
     Index("messages_listing", "direction", "received_at_ms"),
     Index("messages_correlation", "correlation_id"),
 )
-"""Messages sent (direction out) and accepted (in). handover: none, pending, person, done or failed."""
+"""Messages sent (direction out) and accepted (in). handover: none, pending, person, done or failed.
+
+carried_grant is the grant that travelled inside a message of our own, else empty.
+"""
 
 outbox = Table(
     "outbox",
@@ -177,6 +183,23 @@ state = Table(
     Column("value", LargeBinary, nullable=False),
 )
 """Single values: pinned directory and policy bundle."""
+
+
+class Rows:
+    """Rows to insert, by table, so that each table takes one statement however many there are."""
+
+    def __init__(self) -> None:
+        self._by_table: dict[Table, list[dict[str, Any]]] = {}
+
+    def add(self, table: Table, **values: Any) -> None:
+        """Add a row; it needs a value for every column that has no default."""
+        self._by_table.setdefault(table, []).append(values)
+
+    def flush(self, connection: Connection) -> None:
+        """Insert what was added."""
+        for table, rows in self._by_table.items():
+            connection.execute(table.insert(), rows)
+        self._by_table = {}
 
 
 def create_tables(engine: Engine) -> None:

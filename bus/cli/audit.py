@@ -16,6 +16,7 @@ from bus.cli.desk import Desk, desk, message_id, statement
 from bus.errors import NoAnswer, NotFound, Usage
 
 _CHECK_FAILED = 7
+_CURE = "keep these files as they are and ask the log's agency and the auditor for theirs"
 _ASK_EVERY_S = 0.5
 _SETTLE_S = 2.0
 _KEY_OPTIONS = {"log": "--vkey", "witnesses": "--witness"}
@@ -52,12 +53,12 @@ def verify(desk: Desk, exported: Path, vkey: str, witness: tuple[str, ...], *, n
         "problems": list(report.problems),
         "keys_from_export": {"log": not vkey, "witnesses": demanded is None},
     }
+    if not report.ok:
+        value |= {"code": "LF-AUDIT-CHECK-FAILED", "cause": _bad_place(value), "cure": _CURE, "exit": _CHECK_FAILED}
+    desk.answer(value, _verified)
     if not report.ok and not desk.as_json:
-        show.say(_verified(value))
-        show.note(f"error LF-AUDIT-CHECK-FAILED: {_bad_place(value)}")
-        show.note("cure: keep these files as they are and ask the log's agency and the auditor for theirs")
-    else:
-        desk.answer(value, _verified)
+        show.note(f"error {value['code']}: {value['cause']}")
+        show.note(f"cure: {value['cure']}")
     raise click.exceptions.Exit(0 if report.ok else _CHECK_FAILED)
 
 

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 
+from google.protobuf.message import Message
+
 from audit import leaf as leaf_format
 from audit.v1 import leaf_pb2
+from bus.keyservice.protocol import SealRequest
 from bus.keyservice.service import KeyService
 from bus.outbound import Draft, Sent
 from bus.parts import Actor, Statement
+from bus.randomness import uuid7
 from bus.sealing.batch import sign_batch
-from bus.transport import Delivery
+from bus.transport import Delivery, Disposition
 from schemas import registry
 from schemas.v1 import common_pb2, envelope_pb2, notice_pb2
 from tests.simulator import Simulation
@@ -83,9 +87,30 @@ def deliver(
     lane: str = "normal",
     type_name: str = "SuspiciousAccountNotice",
     fault: str = "",
-) -> None:
+) -> Disposition:
     """Bring an envelope to a node as whoever runs the broker could: with any word about it."""
-    simulation.nodes[agency].inbound.receive([Delivery(sender, lane, registry.short_name(type_name), envelope, fault)])
+    delivery = Delivery(sender, lane, registry.short_name(type_name), envelope, fault)
+    return simulation.nodes[agency].inbound.receive([delivery])[0]
+
+
+def sealed_by(simulation: Simulation, agency: str, body: Message, to: tuple[str, ...], lane: str = "normal") -> bytes:
+    """Seal an open body with an agency's own key, past every check of its node: what a member who cheats can do."""
+    now = simulation.clock.at_ms
+    request = SealRequest(
+        message_id=uuid7(now, simulation.randomness),
+        type_name=body.DESCRIPTOR.full_name,
+        recipients=to,
+        lane=lane,
+        sent_at_ms=now,
+        expires_at_ms=now + 86_400_000,
+        policy_serial=1,
+        correlation_id=bytes(16),
+        causation_id=b"",
+        body=body.SerializeToString(deterministic=True),
+        compartments=(),
+        inline_grant=False,
+    )
+    return simulation.services[agency].seal([request])[0]
 
 
 def entries(simulation: Simulation, agency: str) -> list[leaf_pb2.Leaf]:

@@ -5,8 +5,9 @@ from sqlalchemy import select
 
 from audit.v1 import leaf_pb2
 from bus import limits, store
+from bus.sealing.envelope import parse_header
 from bus.transport import Delivery, Disposition
-from schemas.v1 import envelope_pb2
+from schemas.v1 import envelope_pb2, workflow_pb2
 from tests.node import stage
 from tests.simulator import Simulation
 
@@ -193,3 +194,67 @@ def test_rubbish_is_kept_as_evidence_and_the_node_goes_on(simulation: Simulation
     message_id = stage.send_notice(simulation)
     assert len(_quarantined(simulation)) == 3
     assert [row.message_id for row in _inbox(simulation)] == [message_id]
+
+
+def test_nobody_can_take_another_senders_message_id(simulation: Simulation) -> None:
+    """A member that reuses the id of another's message, or of one of our own, is refused; the batch goes on."""
+    message_id = stage.send_notice(simulation, to=("centre", "police-a"))
+    other = stage.sealed_notice(simulation)
+
+    def steal(header, _) -> None:
+        own = simulation.nodes["bank-a"].parts.directory.member("bank-b").signing_keys[0]
+        header.sender, header.sender_key_id, header.message_id = "bank-b", own.key_id, message_id
+
+    forged = stage.signed(simulation.services["bank-b"], "bank-b", stage.rebuilt(other, steal))
+    good = Delivery("bank-a", "normal", "suspicious-account-notice", other)
+    bad = Delivery("bank-b", "normal", "suspicious-account-notice", forged)
+    assert simulation.nodes["police-a"].inbound.receive([bad, good]) == [Disposition.ACK] * 2
+    assert _quarantined(simulation) == ["LF-IN-ID-REUSED"]
+    assert len(_inbox(simulation)) == 2
+
+
+def test_a_no_stays_a_no_when_its_receipt_was_lost(simulation: Simulation) -> None:
+    """A message that was refused and is sent again, for want of a receipt, is refused again, not called a duplicate."""
+    envelope = stage.sealed_notice(simulation)
+    simulation.clock.advance(8 * 86_400_000)
+    stage.deliver(simulation, "police-a", envelope)
+    with simulation.nodes["police-a"].parts.engine.begin() as connection:
+        connection.execute(store.outbox.delete())  # the receipt is lost
+    size = simulation.nodes["police-a"].parts.log.size
+    stage.deliver(simulation, "police-a", envelope)
+    assert simulation.nodes["police-a"].parts.log.size == size
+    for _ in range(3):
+        simulation.round()
+    [ended] = [item for item in simulation.operation("bank-a", "sent") if item["type"] == "SuspiciousAccountNotice"]
+    assert ended["deliveries"]["police-a"]["state"] == "expired"
+
+
+@pytest.mark.parametrize("outcome", [0, 99])
+def test_a_receipt_that_says_nothing_stops_nobody(simulation: Simulation, outcome: int) -> None:
+    """A member's receipt with an outcome that nobody knows, and a code that is a name, is passed over; the row waits on."""
+    envelope = stage.sealed_notice(simulation)
+    header = parse_header(envelope).header
+    digest = parse_header(envelope).payload_sha256
+    body = workflow_pb2.Receipt(message_id=header.message_id, payload_sha256=digest, outcome=outcome, code="张三" * 60)
+    odd = stage.sealed_by(simulation, "police-a", body, ("bank-a",))
+    assert stage.deliver(simulation, "bank-a", odd, sender="police-a", type_name="Receipt") == Disposition.ACK
+    with simulation.nodes["bank-a"].parts.engine.connect() as connection:
+        assert [item.state for item in connection.execute(select(store.outbox))] == ["waiting"]
+
+
+def test_a_foreign_code_is_no_way_into_the_log(simulation: Simulation) -> None:
+    """A receipt refuses with a name for a code: the row ends, the log holds a code that says so, and not the name."""
+    envelope = stage.sealed_notice(simulation)
+    parsed = parse_header(envelope)
+    body = workflow_pb2.Receipt(
+        message_id=parsed.header.message_id,
+        payload_sha256=parsed.payload_sha256,
+        outcome=workflow_pb2.RECEIPT_OUTCOME_REFUSED,
+        code="王小明 13800138000" * 20,
+    )
+    odd = stage.sealed_by(simulation, "police-a", body, ("bank-a",))
+    stage.deliver(simulation, "bank-a", odd, sender="police-a", type_name="Receipt")
+    assert list(stage.last_entry(simulation, "bank-a").reason_codes) == ["REFUSED", "LF-CODE-WITHHELD"]
+    with simulation.nodes["bank-a"].parts.engine.connect() as connection:
+        [row] = connection.execute(select(store.outbox))
+    assert (row.state, len(row.code) <= 128) == ("refused", True)
