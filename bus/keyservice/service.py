@@ -45,6 +45,7 @@ _PREKEY_LIFETIME_MS = 400 * 86400 * 1000
 _SHIPMENT = "lianfang.v1.Checkpoint"
 _REST = b"lianfang/1 at rest\x00"
 _ZERO_NONCE = bytes(12)
+_COSIGNED = b"cosignature/v1\ntime "
 _SALT_BYTES = 16
 OPENS_PER_SECOND_MAX = 2000
 """Openings in one second: far above what people and hand-overs need, and a bound on what a stolen node can pour out."""
@@ -125,15 +126,17 @@ class KeyService:
     def sign(self, purpose: Literal["log", "witness", "directory", "policy"], message: bytes) -> bytes:
         """Sign a checkpoint's text with the log key, a cosignature with the witness key, a document with the signing key."""
         match purpose:
-            case "log":
+            case "log" if message.startswith(log_origin(self._agency).encode() + b"\n"):
                 return self._log.sign(message)
-            case "witness":
+            case "witness" if message.startswith(_COSIGNED):
                 return self._witness.sign(message)
             case "directory" | "policy":
                 return self._signing.sign(documents.signed_bytes(purpose, message))
             case _:
                 raise Usage(
-                    "there is no key for that purpose", cure="use the node of this release", code="LF-KEYS-PURPOSE"
+                    "there is no key for that purpose and text",
+                    cure="use the node of this release",
+                    code="LF-KEYS-PURPOSE",
                 )
 
     def admit(self, payload: bytes) -> str:
