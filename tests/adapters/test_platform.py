@@ -9,11 +9,14 @@ from adapters.convert import convert
 from adapters.errors import FileRefused
 from adapters.model import Converted
 from adapters.render import render
+from deploy.demo.core_wire import read_order
+from deploy.demo.police_system import CaseSystem, Target
 from schemas import checks
 from schemas.v1 import common_pb2, freeze_pb2, stop_payment_pb2
 from tests.adapters.files import (
     ACCOUNT,
     CONTEXT,
+    DEMO,
     NEXT,
     ORDERS,
     PAPERS,
@@ -298,3 +301,16 @@ def test_both_sides_share_their_records():
     assert bank.record == police.record
     assert {code[1:] for code in bank.source.reads} == {code[1:] for code in police.writing.writes}
     assert {code[1:] for code in bank.writing.writes} == {code[1:] for code in police.source.reads}
+
+
+def test_the_demos_core_system_reads_what_we_write(tmp_path):
+    """An order that the police's case system makes is understood by the bank's core system, which knows nothing of us."""
+    papers = (DEMO / "01-police-id-1.jpg", DEMO / "01-police-id-2.jpg", DEMO / "03-stop-payment-form.pdf")
+    target = Target(account=NEXT, holder="演示下家", amount="8500.00", bank_id="310000000002")
+    read = one(CaseSystem(tmp_path, "A1").stop("S1", target, papers), "tfms-police")
+    rendered = render(profile("tfms-bank"), read.message, CONTEXT)
+    order = read_order(rendered.data)
+    assert rendered.loss == ()
+    assert (order.tx_code, order.application_id, order.account) == ("100101", "S1", NEXT)
+    assert (order.holder, order.amount_fen, len(order.papers)) == ("演示下家", 850_000, 3)
+    assert [paper.media_type for paper in read.message.attachments] == ["image/jpeg", "image/jpeg", "application/pdf"]
