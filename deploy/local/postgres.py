@@ -32,6 +32,7 @@ _ACCOUNTS = ("postgres", "nobody")
 _APT_SECONDS_MAX = 600
 _START_SECONDS_MAX = 30
 _STOP_SECONDS_MAX = 20
+_LEFT_SECONDS_MIN = 3600
 # Its data need not survive the machine, only the processes: no fsync, and an end without a last checkpoint.
 _SETTINGS = {
     "listen_addresses": "",
@@ -150,6 +151,16 @@ def _account() -> Account:
     raise PostgresMissing("there is no account without rights to run PostgreSQL", cure="add the account postgres")
 
 
+def _sweep(account: Account) -> None:
+    """Remove what clusters left whose starter was killed: their server has ended by itself, their directory has not."""
+    for left in Path("/tmp").glob("lf-pg-*"):
+        with contextlib.suppress(OSError):
+            found = left.lstat()
+            is_old = found.st_uid == account.uid and time.time() - found.st_mtime > _LEFT_SECONDS_MIN
+            if is_old and not left.is_symlink() and not any(left.glob(".s.PGSQL.*")):
+                shutil.rmtree(left, ignore_errors=True)
+
+
 class Cluster:
     """A running cluster; a context manager that stops it and removes its directory."""
 
@@ -157,6 +168,7 @@ class Cluster:
         """Start it. PostgresMissing when it cannot be installed or does not start."""
         self._home = ensure()
         self._account = _account()
+        _sweep(self._account)
         # Not under the project: its account could not reach it there, and a socket's path has at most 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="lf-pg-", dir="/tmp"))
         self._databases = 0
