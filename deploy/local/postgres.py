@@ -33,6 +33,7 @@ _APT_SECONDS_MAX = 600
 _START_SECONDS_MAX = 30
 _STOP_SECONDS_MAX = 20
 _LEFT_SECONDS_MIN = 3600
+_PLACE = "/tmp"  # noqa: S108 - mkdtemp makes what lies there ours alone
 # Its data need not survive the machine, only the processes: no fsync, and an end without a last checkpoint.
 _SETTINGS = {
     "listen_addresses": "",
@@ -153,7 +154,7 @@ def _account() -> Account:
 
 def _sweep(account: Account) -> None:
     """Remove what clusters left whose starter was killed: their server has ended by itself, their directory has not."""
-    for left in Path("/tmp").glob("lf-pg-*"):
+    for left in Path(_PLACE).glob("lf-pg-*"):
         with contextlib.suppress(OSError):
             found = left.lstat()
             is_old = found.st_uid == account.uid and time.time() - found.st_mtime > _LEFT_SECONDS_MIN
@@ -170,7 +171,7 @@ class Cluster:
         self._account = _account()
         _sweep(self._account)
         # Not under the project: its account could not reach it there, and a socket's path has at most 107 bytes.
-        self.directory = Path(tempfile.mkdtemp(prefix="lf-pg-", dir="/tmp"))
+        self.directory = Path(tempfile.mkdtemp(prefix="lf-pg-", dir=_PLACE))
         self._databases = 0
         self._process: subprocess.Popen[bytes] | None = None
         try:
