@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from bus.sealing import boxes
+from bus.sealing import boxes, verify
 from bus.sealing.batch import sign_batch
 from schemas.v1 import envelope_pb2
-from tests.keyservice.house import House
+from tests.keyservice.house import NOW_MS, House
 
 Change = Callable[[Any], object]
 
@@ -52,3 +52,15 @@ def sign_grant(house: House, outer: envelope_pb2.Grant, agency: str = "bank-a") 
     wraps = {item.recipient: (item.recipient_key_id, item.sealed_keys) for item in outer.wraps}
     outer.signature = house.services[agency]._signing.sign(boxes.grant_signed_bytes(outer.body, wraps))
     return outer.SerializeToString(deterministic=True)
+
+
+def admit(house: House, sealed: envelope_pb2.Sealed, agency: str = "police-a") -> str:
+    """Receive as a node does: verify, then have the key service take it in."""
+    parsed = verify.verify(resign(house, sealed), house.directory, NOW_MS)
+    return house.services[agency].admit(parsed.payload)
+
+
+def copy(sealed: envelope_pb2.Sealed) -> envelope_pb2.Sealed:
+    made = envelope_pb2.Sealed()
+    made.CopyFrom(sealed)
+    return made
