@@ -117,9 +117,12 @@ class _Plan:
 
 def _look(message: Message, prefix: str, found: list[Violation]) -> None:
     plan = _plan(message.DESCRIPTOR)
-    found += [_violation(test, prefix) for test in plan.required if not test.holds(message)]
+    for test in plan.required:
+        if not test.holds(message):
+            found.append(_violation(test, prefix))  # noqa: PERF401 - this is the warm path; most lists stay empty
+    tests_of = plan.tests
     for field, value in message.ListFields():
-        tests = plan.tests.get(field.number)
+        tests = tests_of.get(field.number)
         if tests is None:
             continue
         if tests.repeated:
@@ -128,15 +131,16 @@ def _look(message: Message, prefix: str, found: list[Violation]) -> None:
                 _look_at(item, tests, prefix, f"{field.name}[{number}]", found)
         else:
             _look_at(value, tests, prefix, field.name, found)
-    found += [
-        Violation(rule.id, f"{prefix}{rule.field}", f"{prefix}{rule.field} {rule.says}", rule.cure)
-        for rule in plan.rules
-        if rule.broken(message)
-    ]
+    for rule in plan.rules:
+        if rule.broken(message):
+            path = f"{prefix}{rule.field}"
+            found.append(Violation(rule.id, path, f"{path} {rule.says}", rule.cure))
 
 
 def _look_at(item: Any, tests: "_Tests", prefix: str, name: str, found: list[Violation]) -> None:
-    found += [_violation(test, prefix) for test in tests.each if not test.holds(item)]
+    for test in tests.each:
+        if not test.holds(item):
+            found.append(_violation(test, prefix))  # noqa: PERF401 - as above
     if tests.nested:
         _look(item, f"{prefix}{name}.", found)
 
