@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -69,8 +69,8 @@ AGENCIES: Mapping[str, Agency] = {
         Agency("telecom-c", "telecom", "Telecom C", "analyst-1", ("analyst",), "auditor"),
     )
 }
-SIGNERS = ("centre", "auditor")
-"""The two agencies that sign directory and policy here."""
+SIGNER_TYPES = ("centre", "auditor")
+"""The types of the two agencies that sign directory and policy here."""
 
 
 class LayTls(Protocol):
@@ -102,7 +102,10 @@ def make_federation(
     seams: Seams | None = None,
     extra_toml: Callable[[str], str] = lambda _: "",
 ) -> Federation:
-    """Make the nodes below `directory`, enrolled and ready to run. `lay_tls` is needed for rabbitmq."""
+    """Make the nodes below `directory`, enrolled and ready to run. `lay_tls` is needed for rabbitmq.
+
+    Centre and auditor sign; where these agencies have other names, they are known by their types.
+    """
     seams = seams or Seams(SystemClock(), SystemRandomness())
     clock, randomness = seams.clock, seams.randomness
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -118,15 +121,16 @@ def make_federation(
         "directory": enrolment.directory_body(members, 1, b"", now),
         "policy": build_body(POLICY, 1, b"", now - _DAY_MS, now + 90 * _DAY_MS),
     }
-    documents = {kind: _signed(federation, kind, body, seams) for kind, body in bodies.items()}
+    signers = [name for name in federation.agencies if agencies[name].type in SIGNER_TYPES]
+    documents = {kind: _signed(federation, kind, body, signers, seams) for kind, body in bodies.items()}
     for name in federation.agencies:
         enrolment.enrol(federation.node(name), documents["directory"], documents["policy"], clock)
     return federation
 
 
-def _signed(federation: Federation, kind: str, body: bytes, seams: Seams) -> bytes:
+def _signed(federation: Federation, kind: str, body: bytes, signers: Sequence[str], seams: Seams) -> bytes:
     signatures = []
-    for name in SIGNERS:
+    for name in signers:
         keys = enrolment.open_keys(federation.node(name), seams.clock, seams.randomness)
         signatures.append(enrolment.sign(keys, kind, body))  # type: ignore[arg-type]  # one of the two kinds
         keys.close()
@@ -191,6 +195,7 @@ class NodeProcess:
         assert self._child.stdout is not None
         if self._child.stdout.readline().strip() != b"ready":
             self._child.wait(timeout=_READY_S)
+            self._close()
             said = (self.directory / "logs" / "process.log").read_text(errors="backslashreplace").strip().splitlines()
             raise RuntimeError(f"the node {self.directory.name} did not start: {' '.join(said[-1:])}")
 
