@@ -39,6 +39,15 @@ from audit.errors import AuditUnavailable, CommitUnknown, LogFrozen, NoteRefused
 DEADLINE_S = 2.0
 _ANOTHER_WRITER = "one node only may run on a database, and none on a restored one: stop it and look"
 
+_SIGNS = {
+    "disk is full": "the disk is full",
+    "no space left": "the disk is full",
+    "disk i/o error": "the disk takes no writes",
+    "readonly": "the database may only be read",
+    "locked": "another process holds the database",
+}
+"""What drivers say, in small letters, and what it means to a person."""
+
 
 @dataclass
 class LogTransaction:
@@ -208,8 +217,8 @@ class AuditLog:
             # Ambiguous: the bytes may be on disk. Believe the disk, not the error.
             self._read_again(begun)
             raise CommitUnknown(
-                "the commit reported an error and may have happened",
-                cure="look whether it did; repeating the request with the same id is safe",
+                f"the commit reported an error ({_in_words(error)}) and may have happened",
+                cure="see the disk's space and the database; repeating the same request is safe",
             ) from error
         self._tree = tiles.StoredTree(transaction.frontier, transaction.unfinished, self._tiles.rows)
         self._stale = False
@@ -365,6 +374,12 @@ def _refusals() -> Iterator[None]:
 
 def _unavailable(error: Exception) -> AuditUnavailable:
     return AuditUnavailable(
-        f"the log's database does not take writes ({type(error).__name__})",
+        f"the log's database does not take writes ({_in_words(error)})",
         cure="see the disk's space and the database; the request was refused and may be repeated",
     )
+
+
+def _in_words(error: Exception) -> str:
+    """Say what a database met, in words of ours: a driver's own text may carry what was to be written."""
+    said = str(getattr(error, "orig", None) or error).lower()
+    return next((words for sign, words in _SIGNS.items() if sign in said), type(error).__name__)

@@ -63,7 +63,8 @@ def test_a_full_disk_refuses_and_loses_nothing(full: Full) -> None:
             send(house, order.data)
         assert caught.value.code in CODES, caught.value.cause
         assert caught.value.exit_code == 75
-        assert "full" in caught.value.cause or "space" in caught.value.cure
+        assert "the disk" in caught.value.cause
+        assert "disk's space" in caught.value.cure
     assert _written(house) == before
     assert house.call("police-a", "status")["agency"] == house.name("police-a")
     disks["police-a"].free()
