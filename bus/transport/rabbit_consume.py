@@ -24,6 +24,10 @@ _log = structlog.get_logger(__name__)
 BATCH_MESSAGES_MAX = 100
 """Messages handed over at once; half the prefetch, so that the broker sends the next while these are committed."""
 
+ACK_DELAY_S = 0.02
+"""Acknowledgements of small batches are sent together, a quarter of the prefetch or this long after; a crash in between
+means a second delivery, which the node knows to be one."""
+
 READY_POLL_S = 0.1
 FAULT_PAUSE_S_MIN, FAULT_PAUSE_S_MAX = 0.5, 30.0
 """How long a message that the node failed over stays in our hands before it is given back."""
@@ -45,6 +49,8 @@ class Consumer:
         self._channel: Channel | None = None
         self._arrived: list[tuple[int, Delivery]] = []
         self._failed: set[int] = set()
+        self._committed_tag, self._committed = 0, 0  # the last, and how many, not yet acknowledged
+        self._is_acknowledging_soon = False
         self._is_handing_over = self._is_holding = self._is_finishing = False
         self._fault_pause_s = FAULT_PAUSE_S_MIN
 
@@ -59,8 +65,9 @@ class Consumer:
         self._forget_channel()
 
     def finish(self) -> bool:
-        """Hand over nothing more."""
+        """Hand over nothing more, and acknowledge what was committed."""
         self._is_finishing = True
+        self._acknowledge_committed()
         self._channel = None
         return True
 
@@ -91,7 +98,8 @@ class Consumer:
         self._channel = None
         self._arrived.clear()
         self._failed.clear()
-        self._is_handing_over = self._is_holding = False
+        self._committed_tag = self._committed = 0
+        self._is_acknowledging_soon = self._is_handing_over = self._is_holding = False
 
     def _on_message(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         if channel is not self._channel:
@@ -122,10 +130,13 @@ class Consumer:
     def _acknowledge(self, batch: list[tuple[int, Delivery]], dispositions: list[Disposition]) -> None:
         """Acknowledge what was committed, and hold the rest."""
         assert self._channel is not None
-        done = [tag for (tag, _), kind in zip(batch, dispositions, strict=True) if kind is Disposition.ACK]
-        if len(done) == len(batch) and not self._failed:
-            self._channel.basic_ack(done[-1], multiple=True)
+        if not self._failed and all(kind is Disposition.ACK for kind in dispositions):
+            self._committed_tag = batch[-1][0]
+            self._committed += len(batch)
+            self._acknowledge_soon()
             return
+        self._acknowledge_committed()
+        done = [tag for (tag, _), kind in zip(batch, dispositions, strict=True) if kind is Disposition.ACK]
         for tag in done:
             self._channel.basic_ack(tag)
         held = [item for item, kind in zip(batch, dispositions, strict=True) if kind is Disposition.HOLD]
@@ -133,6 +144,23 @@ class Consumer:
             self._arrived[:0] = held
             self._is_holding = True
             self._later(READY_POLL_S, self._resume_when_ready)
+
+    def _acknowledge_soon(self) -> None:
+        if self._committed >= self._prefetch // 4:
+            self._acknowledge_committed()
+        elif not self._is_acknowledging_soon:
+            self._is_acknowledging_soon = True
+            self._later(ACK_DELAY_S, self._acknowledge_now)
+
+    def _acknowledge_now(self) -> None:
+        self._is_acknowledging_soon = False
+        self._acknowledge_committed()
+
+    def _acknowledge_committed(self) -> None:
+        """Acknowledge everything up to the last that was committed; nothing before it is held or has failed."""
+        if self._committed and self._channel is not None and self._channel.is_open:
+            self._channel.basic_ack(self._committed_tag, multiple=True)
+        self._committed_tag = self._committed = 0
 
     def _resume_when_ready(self) -> None:
         if not self._is_holding:
@@ -161,6 +189,7 @@ class Consumer:
     def _give_back_later(self, tag: int) -> None:
         """Reject after a pause: RabbitMQ 4.3 counts a reject as a failed delivery, and a nack no more."""
         channel = self._channel
+        self._acknowledge_committed()
         self._failed.add(tag)
 
         def give_back() -> None:

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from bus.errors import Usage
@@ -52,6 +53,8 @@ _KEY = re.compile(
     rf"(?P<sender>{_WORD})\.(?P<recipient>{_WORD})\.(?P<lane>{'|'.join(LANES)})\.(?P<type>{_WORD})\.v(?P<version>[0-9]{{1,3}})"
 )
 _DISCONNECTED_TIMEOUT_SINCE = (4, 3)
+_KEYS_REMEMBERED = 4096
+"""The same few keys come again and again; taking one apart costs as much as all else that is done with a delivery."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +138,15 @@ def dead_letter_queue(agency: str) -> str:
 
 def routing_key(message: Outgoing) -> str:
     """Return the key that a message travels under: sender.recipient.lane.type.vN."""
-    kind = registry.short_name(message.type_name)
-    return f"{message.sender}.{message.recipient}.{message.lane}.{kind}.v{message.type_version}"
+    return f"{message.sender}.{message.recipient}.{message.lane}.{_kind(message.type_name)}.v{message.type_version}"
 
 
+@lru_cache(maxsize=_KEYS_REMEMBERED)
+def _kind(type_name: str) -> str:
+    return registry.short_name(type_name)
+
+
+@lru_cache(maxsize=_KEYS_REMEMBERED)
 def parse_key(key: str) -> Key | None:
     """Take a routing key apart; None when it does not follow the grammar."""
     match = _KEY.fullmatch(key)

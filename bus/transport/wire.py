@@ -67,12 +67,14 @@ def _fault(ours: tuple[str, str], sender: str, key: Key | None, arrival: Arrival
         return "LF-WIRE-EXCHANGE"
     if key is None:
         return "LF-WIRE-KEY"
-    checks = (
-        (key.sender == sender, "LF-WIRE-SENDER"),
-        (key.recipient == ours[0], "LF-WIRE-RECIPIENT"),
-        (key.lane == ours[1], "LF-WIRE-LANE"),
-        (arrival.user_id == sender, "LF-WIRE-USER"),
-        (not {"CC", "BCC"} & arrival.headers.keys(), "LF-WIRE-CC"),
-        (len(arrival.body) <= limits.ENVELOPE_BYTES_MAX, "LF-WIRE-SIZE"),
-    )
-    return next((code for holds, code in checks if not holds), "")
+    if key.sender != sender:
+        return "LF-WIRE-SENDER"
+    if key.recipient != ours[0]:
+        return "LF-WIRE-RECIPIENT"
+    if key.lane != ours[1]:
+        return "LF-WIRE-LANE"
+    if arrival.user_id != sender:
+        return "LF-WIRE-USER"
+    if "CC" in arrival.headers or "BCC" in arrival.headers:
+        return "LF-WIRE-CC"
+    return "LF-WIRE-SIZE" if len(arrival.body) > limits.ENVELOPE_BYTES_MAX else ""
