@@ -31,6 +31,7 @@ _MESSAGES_MAX = 1 << 24
 _RESERVE = 1024
 _SALT_BYTES = 16
 _GRANTS_HELD_MAX = 1024
+_SEALABLE = frozenset(field_classes.CLASSES) - {field_classes.OPEN}
 _Plan = tuple[str, tuple[str, ...], int, str, bytes, tuple[Compartment, ...]]
 
 
@@ -126,7 +127,7 @@ class Sealer:
             sender=self._agency,
             sender_key_id=self._key_id,
             recipients=sorted(request.recipients),
-            lane=LANE_NUMBERS[request.lane],
+            lane=LANE_NUMBERS.get(request.lane, envelope_pb2.LANE_UNSPECIFIED),
             sent_at_ms=request.sent_at_ms,
             expires_at_ms=request.expires_at_ms,
             grant_id=grant.grant_id if grant is not None else b"",
@@ -251,8 +252,12 @@ def _check_compartments(request: SealRequest) -> None:
         len(request.compartments) <= BOXES_MAX
         and [item.number for item in request.compartments] == list(range(1, len(request.compartments) + 1))
         and len(classes) == len(set(classes))
-        and field_classes.OPEN not in classes
+        and set(classes) <= _SEALABLE
         and all(item.classes and item.audience for item in request.compartments)
+        and all(list(item.audience) == sorted(set(item.audience)) for item in request.compartments)
+        and all(
+            list(item.classes) == sorted(item.classes, key=field_classes.class_number) for item in request.compartments
+        )
         and all(set(item.audience) <= set(request.recipients) for item in request.compartments)
     )
     if not sound:
@@ -270,11 +275,14 @@ def _check_recipients(request: SealRequest, directory: Directory) -> None:
 
 
 def _plan(request: SealRequest, directory: Directory) -> _Plan:
-    """Return everything that a grant is for. The directory belongs to it: another one means other prekeys and members."""
+    """Return everything that a grant is for, in one form: two forms of one plan would be two counters under one grant.
+
+    The directory belongs to it: another one means other prekeys and members.
+    """
     bucket = _bucket(request.type_name, request.sent_at_ms)
     return (
         request.type_name,
-        request.recipients,
+        tuple(sorted(request.recipients)),
         request.policy_serial,
         bucket,
         directory.sha256,
@@ -285,7 +293,7 @@ def _plan(request: SealRequest, directory: Directory) -> _Plan:
 def _digest(plan: _Plan, sender_key_id: bytes) -> bytes:
     """Digest a plan, under which its grant is found again after a restart; each part has its length before it."""
     type_name, recipients, policy_serial, bucket, directory, compartments = plan
-    parts = [type_name, *sorted(recipients), str(policy_serial), bucket, sender_key_id.hex(), directory.hex()]
+    parts = [type_name, *recipients, str(policy_serial), bucket, sender_key_id.hex(), directory.hex()]
     for item in compartments:
         parts += [str(item.number), *item.classes, "|", *item.audience]
     digest = sha256()

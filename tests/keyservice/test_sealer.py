@@ -113,7 +113,9 @@ UNSOUND = {
     "nobody in an audience": {"compartments": (Compartment(1, tuple(AUDIENCES), ()),)},
     "a reader who is no recipient": {"compartments": (Compartment(1, tuple(AUDIENCES), ("bank-b",)),)},
     "the class OPEN": {"compartments": (Compartment(1, ("OPEN", *AUDIENCES), ("police-a",)),)},
+    "an unknown class": {"compartments": (Compartment(1, ("GOSSIP", *AUDIENCES), ("police-a",)),)},
     "no compartments": {"compartments": ()},
+    "an unknown lane": {"lane": "fast"},
     "short message id": {"message_id": b"x"},
     "expired": {"expires_at_ms": NOW_MS},
     "recipient twice": {"recipients": ("centre", "police-a", "police-a", "police-b")},
@@ -167,3 +169,25 @@ def test_a_recipient_without_prekey_is_named(house: House):
     with pytest.raises(Retry) as caught:
         _seal(house, seal_request(1, sent_at_ms=later, expires_at_ms=later + 1))
     assert caught.value.code == "LF-SEAL-NO-PREKEY"
+
+
+def test_the_order_of_recipients_makes_no_second_counter(house: House, monkeypatch):
+    """However a caller orders recipients, messages under one grant have one counter, through every reservation."""
+    monkeypatch.setattr(sealer, "_RESERVE", 2)
+    orders = [("centre", "police-a", "police-b"), ("police-b", "centre", "police-a")]
+    seen = [
+        (item.header.grant_id, item.header.sequence)
+        for number in range(20)
+        for item in _seal(house, seal_request(number, recipients=orders[number % 2]))
+    ]
+    assert len({grant for grant, _ in seen}) == 1
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize("part", ["classes", "audience"])
+def test_a_compartment_has_one_way_to_be_written(house: House, part: str):
+    """Classes or audience in another order than ascending are refused: two ways would be two counters."""
+    made = [replace(item, **{part: getattr(item, part)[::-1]}) for item in compartments(AUDIENCES)]
+    with pytest.raises(Usage) as caught:
+        _seal(house, seal_request(1, compartments=tuple(made)))
+    assert caught.value.code == "LF-SEAL-PLAN"
