@@ -66,7 +66,8 @@ class Authority:
         loaded = serialization.load_pem_private_key(key_file.read_bytes(), None)
         assert isinstance(loaded, ec.EllipticCurvePrivateKey)
         authority = cls(directory, x509.load_pem_x509_certificate(certificate_file.read_bytes()), loaded)
-        authority._publish_revoked(authority._revoked())
+        if authority._list_expires_soon():
+            authority._publish_revoked(authority._revoked())
         return authority
 
     @property
@@ -148,6 +149,13 @@ class Authority:
 
     def _crl_file(self) -> Path:
         return self.revocation_directory / f"{name_hash(self._certificate.subject)}.r0"
+
+    def _list_expires_soon(self) -> bool:
+        file = self._crl_file()
+        if not file.exists():
+            return True
+        until = x509.load_pem_x509_crl(file.read_bytes()).next_update_utc
+        return until is None or until < datetime.now(UTC) + RENEW_BEFORE
 
     def _revoked(self) -> set[int]:
         file = self._crl_file()

@@ -6,6 +6,7 @@ import ssl
 import stat
 import subprocess
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from bus.config import Broker
 from bus.errors import NoAnswer, NotFound
 from bus.transport.rabbit import RabbitTransport
 from deploy.local import broker as broker_module
-from deploy.local import install
+from deploy.local import certificates, install
 from deploy.local.broker import LocalBroker
 from deploy.local.certificates import Authority, name_hash
 from deploy.local.install import RabbitMissing
@@ -238,7 +239,9 @@ def test_certificates_are_renewed_and_the_list_is_named_as_openssl_does(tmp_path
     """An agency keeps its certificate until it is about to expire; the revocation list has the name that Erlang seeks."""
     authority = Authority.open(tmp_path / "pki")
     first = authority.agency("bank-a").certificate.read_bytes()
+    revocations = next(authority.revocation_directory.iterdir()).read_bytes()
     assert Authority.open(tmp_path / "pki").agency("bank-a").certificate.read_bytes() == first
+    assert next(authority.revocation_directory.iterdir()).read_bytes() == revocations, "opening publishes nothing"
     certificate = x509.load_pem_x509_certificate(authority.certificate_file.read_bytes())
     told = subprocess.run(
         ["openssl", "x509", "-hash", "-noout", "-in", str(authority.certificate_file)],
@@ -250,3 +253,16 @@ def test_certificates_are_renewed_and_the_list_is_named_as_openssl_does(tmp_path
     leaf = x509.load_pem_x509_certificate(first)
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert list(names) == [x509.DNSName("bank-a")]
+
+
+def test_a_certificate_about_to_expire_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With less than a month left an agency gets a new certificate, and everybody a new revocation list."""
+    monkeypatch.setattr(certificates, "LEAF_LIFETIME", timedelta(days=29))
+    authority = Authority.open(tmp_path / "pki")
+    first = authority.agency("bank-a").certificate.read_bytes()
+    revocations = next(authority.revocation_directory.iterdir()).read_bytes()
+    monkeypatch.undo()
+    again = Authority.open(tmp_path / "pki")
+    assert again.agency("bank-a").certificate.read_bytes() != first
+    assert next(again.revocation_directory.iterdir()).read_bytes() != revocations
+    assert again.certificate_file.read_bytes() == authority.certificate_file.read_bytes()
