@@ -265,7 +265,7 @@ class Handover:
             {"message_id": message_id.hex(), "sender": envelope.header.sender, "agency": self._parts.agency},
         )
         if rendered.loss:
-            _log.warning("handover.loss", message_id=message_id.hex(), fields=list(rendered.loss))
+            _log.info("handover.loss", message_id=message_id.hex(), fields=list(rendered.loss))
         with self._parts.steps("handover.write"):
             write_whole(self._system.directory / "out" / f"{message_id.hex()}.xml", rendered.data)
 

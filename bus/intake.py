@@ -19,7 +19,7 @@ from adapters.errors import FileRefused
 from adapters.model import Converted, HeldBack, Lineage
 from bus import leaves, limits, store
 from bus.errors import Usage
-from bus.outbound import AlreadySent, Draft, NotSent, Outbound, Sent
+from bus.outbound import AlreadySent, Draft, NotSent, Outbound, Outcome, Sent
 from bus.parts import Actor, Parts, Statement
 from schemas import checks
 from schemas.errors import MessageRefused
@@ -102,43 +102,32 @@ class FileIntake:
         rows: list[Converted] = []
         held: list[tuple[HeldBack, bytes]] = []
         for row, fingerprint in zip(batch, prints, strict=True):
-            if isinstance(row, HeldBack):
-                held.append((row, fingerprint))
+            good = _checked(row)
+            if isinstance(good, HeldBack):
+                held.append((good, fingerprint))
                 continue
             draft = Draft(
-                row.message,
+                good.message,
                 recipients,
-                LANE_OF[row.message.DESCRIPTOR.name],
+                LANE_OF[good.message.DESCRIPTOR.name],
                 fingerprint=fingerprint,
-                lineage=lineage_bytes(row.lineage),
+                lineage=lineage_bytes(good.lineage),
             )
             drafts.append(draft)
-            rows.append(row)
+            rows.append(good)
         self._keep_held_back(held, profile, digest, actor, intake)
-        for row, outcome in zip(rows, self._send(drafts, actor, statement), strict=True):
+        for row, outcome in zip(rows, self._outbound.send(drafts, actor, statement), strict=True):
             _report(row, outcome, intake)
-
-    def _send(
-        self, drafts: list[Draft], actor: Actor, statement: Statement
-    ) -> Iterator[Sent | AlreadySent | NotSent | MessageRefused]:
-        """Send what passes the checks; a message that breaks one is held back alone, not its whole batch."""
-        broken: dict[int, MessageRefused] = {}
-        good: list[Draft] = []
-        for number, draft in enumerate(drafts):
-            try:
-                checks.require_valid_record(draft.message)
-                good.append(draft)
-            except MessageRefused as error:
-                broken[number] = error
-        outcomes = iter(self._outbound.send(good, actor, statement))
-        for number in range(len(drafts)):
-            yield broken[number] if number in broken else next(outcomes)
 
     def _keep_held_back(
         self, held: list[tuple[HeldBack, bytes]], profile: str, digest: bytes, actor: Actor, intake: Intake
     ) -> None:
         if not held:
             return
+        intake.held_back += [
+            {"row": row.record, "line": row.line, "code": row.code, "cause": row.cause, "cure": row.cure}
+            for row, _ in held
+        ]
         table = store.held_back
         with self._parts.engine.connect() as connection:
             wanted = [fingerprint for _, fingerprint in held]
@@ -146,34 +135,44 @@ class FileIntake:
                 row.fingerprint
                 for row in connection.execute(select(table.c.fingerprint).where(table.c.fingerprint.in_(wanted)))
             }
-        now = self._parts.clock.now_ms()
+        new = {fingerprint: row for row, fingerprint in held if fingerprint not in known}
+        if not new:
+            return
+        sealed = self._parts.keys.protect_all(
+            [b"held-back" + fingerprint for fingerprint in new], [row.raw for row in new.values()]
+        )
+        now, rows = self._parts.clock.now_ms(), store.Rows()
         with self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
-            for row, fingerprint in held:
-                intake.held_back.append(
-                    {"row": row.record, "line": row.line, "code": row.code, "cause": row.cause, "cure": row.cure}
-                )
-                if fingerprint in known:
-                    continue
-                known.add(fingerprint)
-                transaction.connection.execute(
-                    table.insert(),
-                    {
-                        "fingerprint": fingerprint,
-                        "received_at_ms": now,
-                        "profile": profile,
-                        "source_sha256": digest,
-                        "record": row.record,
-                        "line": row.line,
-                        "code": row.code,
-                        "cause": row.cause,
-                        "cure": row.cure,
-                        "sealed_raw": self._parts.keys.protect(b"held-back" + fingerprint, row.raw),
-                    },
+            for (fingerprint, row), data in zip(new.items(), sealed, strict=True):
+                rows.add(
+                    table,
+                    fingerprint=fingerprint,
+                    received_at_ms=now,
+                    profile=profile,
+                    source_sha256=digest,
+                    record=row.record,
+                    line=row.line,
+                    code=row.code,
+                    cause=row.cause,
+                    cure=row.cure,
+                    sealed_raw=data,
                 )
                 transaction.append(leaves.held_back(self._parts, row.code, digest, actor))
+            rows.flush(transaction.connection)
 
 
-def _report(row: Converted, outcome: Sent | AlreadySent | NotSent | MessageRefused, intake: Intake) -> None:
+def _checked(row: Converted | HeldBack) -> Converted | HeldBack:
+    """Return the row, held back when its message breaks a check: one bad record stops no other."""
+    if isinstance(row, HeldBack):
+        return row
+    try:
+        checks.require_valid_record(row.message)
+    except MessageRefused as error:
+        return HeldBack(row.record, row.line, error.violations[0].rule, error.cause, error.cure, row.raw)
+    return row
+
+
+def _report(row: Converted, outcome: Outcome, intake: Intake) -> None:
     where = {"row": row.record, "line": row.line}
     for warning in row.warnings:
         intake.warnings.append({**where, "code": warning.code, "field": warning.field, "cause": warning.cause})
@@ -194,9 +193,6 @@ def _report(row: Converted, outcome: Sent | AlreadySent | NotSent | MessageRefus
                     "entry": outcome.log_index,
                 }
             )
-        case MessageRefused():
-            first = outcome.violations[0]
-            intake.held_back.append({**where, "code": first.rule, "cause": outcome.cause, "cure": outcome.cure})
 
 
 def lineage_bytes(lineage: tuple[Lineage, ...]) -> bytes:

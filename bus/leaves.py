@@ -17,6 +17,7 @@ from bus.policy.model import Decision, Request
 from bus.sealing.envelope import Header, ParsedEnvelope
 from bus.sealing.verify import VerifiedEnvelope
 from schemas import registry
+from schemas.errors import MessageRefused
 
 _ANSWERS = frozenset({"StopPaymentResult", "FreezeResult", "SubjectAnswer"})
 _WORDS_MAX = 12
@@ -152,7 +153,8 @@ def held_back(parts: Parts, code: str, digest: bytes, actor: Actor) -> bytes:
     _act(parts, entry, actor, Statement("", ""))
     entry.file_digest = digest
     entry.record_count = 1
-    entry.reason_codes.extend(_reason_codes([code]))
+    # A broken check has the field's path for a code; the entry says only that one was broken.
+    entry.reason_codes.append(code if leaf_format.is_code("reason_codes", code) else MessageRefused.code)
     return leaf_format.encode(entry)
 
 

@@ -25,6 +25,8 @@ class KeyClient:
         self._path = socket_path
         self._deadline_s = deadline_s
         self._local = threading.local()
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
 
     def _connection(self) -> socket.socket:
         held: socket.socket | None = getattr(self._local, "connection", None)
@@ -38,17 +40,24 @@ class KeyClient:
                 held.close()
                 raise
             self._local.connection = held
+            with self._lock:
+                self._open.add(held)
         return held
 
     def close(self) -> None:
-        """Close this thread's connection; the next call opens another."""
-        self._drop()
+        """Close the connections of all threads, once nothing is asked any more."""
+        with self._lock:
+            for connection in self._open:
+                connection.close()
+            self._open.clear()
 
     def _drop(self) -> None:
         held = getattr(self._local, "connection", None)
         self._local.connection = None
         if held is not None:
             held.close()
+            with self._lock:
+                self._open.discard(held)
 
     def _call(self, method: str, *arguments: Any) -> Any:
         try:

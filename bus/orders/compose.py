@@ -47,6 +47,12 @@ def compose(arguments: dict[str, Any], now_ms: int) -> tuple[Message, Statement]
         raise Usage(
             "the account is masked", cure="an order needs the whole number", code="StopPaymentOrder.target.masked"
         )
+    if kind not in ("stop", "freeze") and not arguments.get("original_application_id"):
+        raise Usage(
+            f"a {kind} names the order that it changes",
+            cure="give that order's number with --original-application-id",
+            code="LF-ORDER-NO-ORIGINAL",
+        )
     if kind in ("lift", "release") and not arguments.get("reason"):
         raise Usage(f"a {kind} gives its reason", cure="give --reason", code="LF-ORDER-NO-REASON")
     order: Message
@@ -57,7 +63,10 @@ def compose(arguments: dict[str, Any], now_ms: int) -> tuple[Message, Statement]
         lasts_ms = _STOP_MS
     else:
         order = freeze_pb2.FreezeOrder(kind=_FREEZE[kind])
-        statement = Statement("freeze", "CPL145" if kind == "release" else "CPL144", arguments.get("case") or "")
+        relief = kind == "release"  # after a review: an appeal's purpose, with its own legal basis
+        statement = Statement(
+            "appeal" if relief else "freeze", "CPL145" if relief else "CPL144", arguments.get("case") or ""
+        )
         order.mode = freeze_pb2.FREEZE_MODE_LIMITED if arguments.get("amount") else freeze_pb2.FREEZE_MODE_FULL
         _set_amount(order, "amount", arguments)
         lasts_ms = _FREEZE_MS

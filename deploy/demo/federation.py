@@ -245,6 +245,7 @@ class _Member:
     node: Node
     server: Server
     service: KeyService
+    client: KeyClient
     control: ControlServer
 
 
@@ -270,12 +271,13 @@ class MemoryFederation:
         take_up_pinned(service, directory, url)
         server = Server(service, directory / "keys" / SOCKET_NAME)
         server.listen()
-        node = Node.open(directory, KeyClient(directory / "keys" / SOCKET_NAME))
+        client = KeyClient(directory / "keys" / SOCKET_NAME)
+        node = Node.open(directory, client)
         node.attach(MemoryTransport(self.broker, agency))
         control = ControlServer(directory, node.actors(), NodeOperations(node).table())
         node.start()
         control.start()
-        self._members[agency] = _Member(node, server, service, control)
+        self._members[agency] = _Member(node, server, service, client, control)
 
     def node(self, agency: str) -> Node:
         """Return a running node."""
@@ -286,6 +288,7 @@ class MemoryFederation:
         for member in self._members.values():
             member.control.stop()
             member.node.stop()
+            member.client.close()
             member.server.close()
             member.service.close()
         self._members.clear()
