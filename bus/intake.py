@@ -5,7 +5,7 @@ kept, encrypted at rest, with cause and cure; lineage goes with each sent messag
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
