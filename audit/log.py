@@ -39,15 +39,6 @@ from audit.errors import AuditUnavailable, CommitUnknown, LogFrozen, NoteRefused
 DEADLINE_S = 2.0
 _ANOTHER_WRITER = "one node only may run on a database, and none on a restored one: stop it and look"
 
-_SIGNS = {
-    "disk is full": "the disk is full",
-    "no space left": "the disk is full",
-    "disk i/o error": "the disk takes no writes",
-    "readonly": "the database may only be read",
-    "locked": "another process holds the database",
-}
-"""What drivers say, in small letters, and what it means to a person."""
-
 
 @dataclass
 class LogTransaction:
@@ -110,7 +101,7 @@ class AuditLog:
         try:
             store.create_tables(engine)
         except (DBAPIError, PoolTimeout) as error:
-            raise _unavailable(error) from error
+            raise store.unavailable(error) from error
         log = cls(engine, verifier)
         with log.transaction():
             pass
@@ -176,7 +167,7 @@ class AuditLog:
         try:
             connection = store.writer(self._engine, wait_s)
         except (DBAPIError, PoolTimeout) as error:
-            raise _unavailable(error) from error
+            raise store.unavailable(error) from error
         with connection:
             with _refusals():
                 begun = connection.begin()
@@ -188,7 +179,9 @@ class AuditLog:
                     yield transaction
                     transaction.flush()
             except BaseException:
-                with contextlib.suppress(DBAPIError):  # a connection that is gone rolls back by itself
+                with contextlib.suppress(
+                    DBAPIError, AuditUnavailable
+                ):  # a connection that is gone rolls back by itself
                     begun.rollback()
                 raise
             self._commit(begun, transaction)
@@ -217,7 +210,7 @@ class AuditLog:
             # Ambiguous: the bytes may be on disk. Believe the disk, not the error.
             self._read_again(begun)
             raise CommitUnknown(
-                f"the commit reported an error ({_in_words(error)}) and may have happened",
+                f"the commit reported an error ({store.in_words(error)}) and may have happened",
                 cure="see the disk's space and the database; repeating the same request is safe",
             ) from error
         self._tree = tiles.StoredTree(transaction.frontier, transaction.unfinished, self._tiles.rows)
@@ -231,7 +224,7 @@ class AuditLog:
                 connection.begin()
                 self._require_own_state(connection)
                 connection.rollback()
-        except (DBAPIError, PoolTimeout):
+        except (DBAPIError, PoolTimeout, AuditUnavailable):
             self._stale = True
 
     def leaf(self, index: int) -> bytes:
@@ -365,21 +358,8 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, InternalError) as error:
-        raise _unavailable(error) from error
+        raise store.unavailable(error) from error
     except DatabaseError as error:
         if type(error) is DatabaseError:
-            raise _unavailable(error) from error
+            raise store.unavailable(error) from error
         raise
-
-
-def _unavailable(error: Exception) -> AuditUnavailable:
-    return AuditUnavailable(
-        f"the log's database does not take writes ({_in_words(error)})",
-        cure="see the disk's space and the database; the request was refused and may be repeated",
-    )
-
-
-def _in_words(error: Exception) -> str:
-    """Say what a database met, in words of ours: a driver's own text may carry what was to be written."""
-    said = str(getattr(error, "orig", None) or error).lower()
-    return next((words for sign, words in _SIGNS.items() if sign in said), type(error).__name__)

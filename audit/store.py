@@ -22,10 +22,11 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, ExceptionContext, make_url
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from audit import tiles, tree
-from audit.errors import LogFrozen
+from audit.errors import AuditUnavailable, LogFrozen
 
 metadata = MetaData()
 
@@ -72,6 +73,28 @@ _KEYS = {
 _BUSY_MS = 5000
 _POOL_WAIT_S = 2.0
 _READ_ROWS = 1024
+_POSTGRES_DEFAULTS = {"connect_timeout": "5", "tcp_user_timeout": "10000"}
+"""What libpq would wait for without end: seconds to connect, milliseconds until what was sent is taken."""
+
+_SIGNS = {
+    "disk is full": "the disk is full",
+    "no space left": "the disk is full",
+    "disk i/o error": "the disk takes no writes",
+    "readonly": "the database may only be read",
+    "locked": "another process holds the database",
+    "connection refused": "the server is not running",
+    "no such file or directory": "the server is not running",
+    "the database system is": "the server is starting or stopping",
+    "server closed the connection": "the server went away",
+    "terminating connection": "the server went away",
+    "password authentication failed": "the server refused the password",
+    "does not exist": "the server knows no such database or account",
+    "too many clients": "the server has no connection left",
+    "remaining connection slots": "the server has no connection left",
+    "timeout expired": "the server does not answer",
+}
+"""What drivers say, in small letters, and what it means to a person."""
+
 _WRITER_LOCK = int.from_bytes(b"lf-audit", "big")
 """PostgreSQL's advisory lock of the one who writes this database's log."""
 
@@ -79,16 +102,53 @@ _WRITER_LOCK = int.from_bytes(b"lf-audit", "big")
 def engine(url: str) -> Engine:
     """Return an engine whose commits, once returned, survive a power cut.
 
-    SQLite is set to WAL with synchronous=FULL, PostgreSQL to synchronous_commit=on where it was weaker.
+    SQLite is set to WAL with synchronous=FULL, PostgreSQL to synchronous_commit=on where it was weaker, and to READ COMMITTED:
+    whoever has waited for the writer's place must then see what the last one left. A statement outside `writer` that the
+    database does not answer is AuditUnavailable; inside, audit/log.py says what it means.
     """
-    made = create_engine(url, pool_timeout=_POOL_WAIT_S)
-    if made.dialect.name == "sqlite":
+    where = make_url(url)
+    if where.get_backend_name() == "sqlite":
+        made = create_engine(where, pool_timeout=_POOL_WAIT_S, hide_parameters=True)
         event.listen(made, "connect", _set_up_sqlite)
         event.listen(made, "begin", _begin_sqlite)
     else:
+        made = create_engine(
+            where.update_query_dict({**_POSTGRES_DEFAULTS, **where.query}),
+            pool_timeout=_POOL_WAIT_S,
+            pool_pre_ping=True,  # a connection from before the server's restart is no reason to refuse anybody
+            isolation_level="READ COMMITTED",
+            hide_parameters=True,
+        )
         event.listen(made, "connect", _set_up_postgres)
         event.listen(made, "begin", _begin_postgres)
+    event.listen(made, "handle_error", _say_away)
     return made
+
+
+def _say_away(context: ExceptionContext) -> None:
+    """Turn a database that does not answer into AuditUnavailable, wherever it is asked outside the writer's place."""
+    connection, error = context.connection, context.sqlalchemy_exception
+    is_writing = connection is not None and connection.get_execution_options().get("writer_wait_s") is not None
+    if (
+        not context.is_pre_ping
+        and not is_writing
+        and isinstance(error, (OperationalError, InterfaceError, InternalError))
+    ):
+        raise unavailable(error)
+
+
+def unavailable(error: Exception) -> AuditUnavailable:
+    """Return what a database that does not answer means to whoever asked."""
+    return AuditUnavailable(
+        f"the node's database does not answer or takes no writes ({in_words(error)})",
+        cure="see the disk's space and the database; the request was refused and may be repeated",
+    )
+
+
+def in_words(error: Exception) -> str:
+    """Say what a database met, in words of ours: a driver's own text may carry what was to be written."""
+    said = str(getattr(error, "orig", None) or error).lower()
+    return next((words for sign, words in _SIGNS.items() if sign in said), type(error).__name__)
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:
