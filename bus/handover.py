@@ -23,6 +23,7 @@ from adapters.model import Converted
 from adapters.render import render
 from bus import leaves, questions, store
 from bus.errors import BusError, NotFound, Refused, Retry
+from bus.keyservice.protocol import KeyServiceUnavailable
 from bus.opening import Opening
 from bus.orders import states
 from bus.outbound import Draft, Outbound, require_sent
@@ -278,6 +279,8 @@ class Handover:
             try:
                 with self._parts.steps("handover.poll"):
                     dealt += self._take_answer(path)
+            except KeyServiceUnavailable:
+                raise  # it is down for every file; the node's thread says so once and looks again
             except Retry as error:
                 _log.warning("answer.later", file=path.name, code=error.code)
             except (BusError, FileRefused) as error:

@@ -93,12 +93,27 @@ class Inbound:
             passed = self._commit(examined)  # (5)
         except (KeyServiceUnavailable, AuditError, Retry):
             # A dependency is down: nothing was acknowledged, the broker keeps the messages.
-            self._held_until_s = self._parts.clock.monotonic_s() + 0.5
+            self._pause()
             return [Disposition.HOLD for _ in deliveries]
-        for envelope in passed:
-            self._passing.take(envelope)
+        late = self._take(passed)
         self._parts.wake()
-        return [Disposition.ACK for _ in deliveries]  # (6)
+        return [
+            Disposition.HOLD if any(item.envelope is envelope for envelope in late) else Disposition.ACK  # (6)
+            for item in examined
+        ]
+
+    def _take(self, passed: list[VerifiedEnvelope]) -> list[VerifiedEnvelope]:
+        """Do what follows the commit; return what could not be done now: it is brought again, and left no trace."""
+        for number, envelope in enumerate(passed):
+            try:
+                self._passing.take(envelope)
+            except (KeyServiceUnavailable, AuditError, Retry):
+                self._pause()
+                return passed[number:]
+        return []
+
+    def _pause(self) -> None:
+        self._held_until_s = self._parts.clock.monotonic_s() + 0.5
 
     def _examine(self, deliveries: Sequence[Delivery]) -> list[_Examined]:
         examined = [self._verified(delivery) for delivery in deliveries]  # (1) (2)

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from sqlalchemy import select
 
 from bus import leaves, questions, store
-from bus.errors import Broken, NotFound, Refused, Usage
+from bus.errors import Broken, NotFound, Refused, Retry, Usage
 from bus.keyservice.protocol import Inspection, OpenRequest
 from bus.parts import Actor, Parts, Statement
 from bus.policy.canonical import canonical
@@ -25,6 +25,9 @@ from bus.sealing.errors import SealingError
 from bus.sealing.split import join
 from bus.sealing.verify import VerifiedEnvelope, verify_stored
 from schemas import field_classes, registry
+
+TOO_LATE = "LF-OPEN-LATE"
+"""Nothing is wrong with the message: the machine was slow, and a new entry opens it."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,13 @@ class Opening:
                 )
         except SealingError as error:
             self._outcome(envelope, index, None, error.code)
+            if error.code == TOO_LATE:
+                raise Retry(
+                    "the key service came too late to open it: the entry had grown old",
+                    cure="open it again; each try has an entry of its own",
+                    code=TOO_LATE,
+                    entry=index,
+                ) from error
             raise Refused(
                 "the key service did not open it",
                 cure="the reason stands in the log under this entry; ask the operator",

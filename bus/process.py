@@ -32,6 +32,9 @@ LOCK_NAME = "node.lock"
 PID_NAME = "node.pid"
 _WATCH_S = 0.1
 _STARTS_BEFORE_PAUSE = 3
+_KEYS_IN_USE = "LF-KEYS-IN-USE"
+_STARTS_BESIDE_LAST = 10
+_WAIT_FOR_LAST_S = 0.5
 
 
 class KeyServiceProcess:
@@ -49,8 +52,20 @@ class KeyServiceProcess:
         return self._child.pid if self._child is not None and self._child.poll() is None else 0
 
     def start(self) -> None:
-        """Start it and wait until it listens. Usage when it does not come up: its own words are in the cause."""
-        self._child = self._spawn()
+        """Start it and wait until it listens. Usage when it does not come up: its own words are in the cause.
+
+        That of a node which was killed may still be ending, and holds the keys until it has: it is waited for.
+        """
+        for _ in range(_STARTS_BESIDE_LAST):
+            try:
+                self._child = self._spawn()
+                break
+            except Usage as error:
+                if _KEYS_IN_USE not in error.cause:
+                    raise
+                self._stopping.wait(_WAIT_FOR_LAST_S)
+        else:
+            self._child = self._spawn()
         self._watcher.start()
 
     def stop(self) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from audit import store as log_store
 from audit.store import engine as make_engine
@@ -26,7 +28,7 @@ from bus.control import short_path
 from bus.directory import DirectoryRefused
 from bus.errors import Broken, Usage
 from bus.keyservice import errors, wire
-from bus.keyservice.protocol import Keys
+from bus.keyservice.protocol import Keys, KeyServiceUnavailable
 from bus.keyservice.service import KeyService, ReadLeaf
 from bus.policy.errors import PolicyError
 from bus.randomness import SystemRandomness
@@ -93,6 +95,15 @@ class Server:
             return ["ok", self._perform(*call)]
         except errors.CARRIED as error:
             return ["error", *errors.carry(error)]
+        except (OSError, OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
+            # Its disk is full or its database is held: that passes, and nobody must be told that a message is bad.
+            name = type(error).__name__
+            _log.error("keys.files", error_type=name)
+            later = KeyServiceUnavailable(
+                f"the key service cannot work on its files ({name})",
+                cure="see the disk's space under keys/ in the node's directory; then try again",
+            )
+            return ["error", *errors.carry(later)]
         except Exception as error:  # noqa: BLE001 - the edge: the caller gets an answer without a value in it
             name = type(error).__name__
             _log.error("keys.fault", error_type=name)

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -170,6 +171,15 @@ class House:
             with contextlib.suppress(ValueError):
                 found.append(json.loads(line))
         return found
+
+    def events(self) -> Counter[str]:
+        """Count what the nodes' logs have of level error, by event and role."""
+        return Counter(
+            f"{role} {event.get('event')} {event.get('code') or event.get('error_type') or ''}".strip()
+            for role in ROLES
+            for event in self.log_events(role)
+            if event.get("level") == "error"
+        )
 
     def said(self) -> str:
         """Return the last words of everybody, for a failure's message."""

@@ -12,6 +12,7 @@ from bus.errors import BusError
 from deploy.demo.federation import wait_until
 from tests.faults.house import House
 from tests.faults.orders import check_none_lost_none_twice, is_taken, ledger_lines, make_orders, send, wait_at_rest
+from tests.faults.small_disk import LimitedDisk
 
 pytestmark = [pytest.mark.broker, pytest.mark.faults, pytest.mark.timeout(250)]
 ANSWER_S = 12.0
@@ -60,6 +61,45 @@ def test_a_key_service_that_hangs_holds_nothing_up_for_ever(house: House) -> Non
     wait_at_rest(house, 90.0)
     check_none_lost_none_twice(house, orders)
     house.verified_logs()
+
+
+def test_a_key_service_with_a_full_disk_costs_no_order(house: House) -> None:
+    """While a key service cannot write, orders wait; none is left to a person as though its message were bad."""
+    orders = make_orders(house, 6)
+    house.start()
+    house.wait_connected()
+    assert len(send(house, orders[0].data)["sent"]) == 1
+    wait_at_rest(house, 60.0)
+    disk = LimitedDisk(house.nodes["bank-b"].key_service_pid)
+    disk.fill()
+    for order in orders[1:]:
+        assert len(send(house, order.data)["sent"]) == 1
+    assert wait_until(lambda: _events(house, "bank-b", "keys.files") > 0, 20.0), house.said()
+    time.sleep(2.0)
+    disk.free()
+    wait_at_rest(house, 90.0)
+    check_none_lost_none_twice(house, orders)
+    house.verified_logs()
+
+
+def test_a_node_started_again_waits_for_its_old_key_service(house: House) -> None:
+    """When a killed node's key service is slow to end, the node that follows waits for it, and does not give up."""
+    node = house.nodes["police-a"]
+    node.start()
+    old = node.key_service_pid()
+    os.kill(old, signal.SIGSTOP)
+    node.kill()
+    node.start(wait=False)
+    time.sleep(4.0)
+    os.kill(old, signal.SIGCONT)
+    node.wait_ready()
+    assert node.key_service_pid() not in (0, old)
+    assert house.call("police-a", "status")["agency"] == house.name("police-a")
+
+
+def _events(house: House, role: str, name: str) -> int:
+    text = (house.node(role) / "logs" / "keyservice.log").read_text(errors="replace")
+    return text.count(f'"{name}"')
 
 
 def test_a_key_service_that_dies_comes_back(house: House) -> None:

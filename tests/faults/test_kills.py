@@ -49,6 +49,7 @@ def _play(directory: Path, broker: LocalBroker, count: int, rounds: int, settle_
         logs = house.verified_logs()
         query = "select coalesce(sum(max(attempts - 1, 0)), 0) from outbox"
         resent = sum(house.rows(role, query)[0][0] for role in ROLES)
+    print(f"errors in the nodes' logs: {dict(house.events())}")
     print(f"{killer.kills.total()} kills: " + ", ".join(f"{kind} {times}" for kind, times in killer.kills.items()))
     print(", ".join(f"{name} {number}" for name, number in counts.items()))
     print(f"sent again by the nodes {resent}, by the client {senders.tried_again.total()} {dict(senders.tried_again)}")

@@ -128,7 +128,7 @@ def test_a_token_grows_old(simulation: Simulation, monkeypatch: pytest.MonkeyPat
         return real(request)
 
     monkeypatch.setattr(node.parts.keys, "open", late)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Retry) as refused:
         node.opening.open(message_id, ["ACCOUNT_ID"], stage.INVESTIGATOR, CASED)
     assert refused.value.code == "LF-OPEN-LATE"
     assert list(stage.last_entry(simulation, "police-a").reason_codes) == ["LF-OPEN-LATE"]
