@@ -31,7 +31,7 @@ messages = Table(
     Column("direction", String(3), nullable=False),
     Column("type", String(128), nullable=False),
     Column("sender", String(32), nullable=False),
-    Column("recipients", String(8192), nullable=False),
+    Column("recipients", String(8448), nullable=False),
     Column("lane", String(8), nullable=False),
     Column("sent_at_ms", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger, nullable=False),
@@ -200,6 +200,15 @@ class Rows:
         for table, rows in self._by_table.items():
             connection.execute(table.insert(), rows)
         self._by_table = {}
+
+
+def text(value: str, column: Column[str]) -> str:
+    """Return a text of others as the column takes it: cut to its length, and without NUL, which PostgreSQL has not got.
+
+    SQLite enforces neither; a foreign word must not stop a whole batch on the one and pass on the other.
+    """
+    length = column.type.length if isinstance(column.type, String) else None
+    return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")[:length]
 
 
 def create_tables(engine: Engine) -> None:
