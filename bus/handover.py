@@ -8,20 +8,24 @@ The local system's actor is a named service: it opens like anyone else, with lea
 """
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 from google.protobuf.message import Message
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 
 import adapters
 from adapters.convert import convert
 from adapters.errors import FileRefused
 from adapters.model import Converted
 from adapters.render import render
-from bus import leaves, questions, store
+from audit.errors import AuditError, AuditUnavailable, CommitUnknown, LogFrozen
+from bus import leaves, limits, questions, store
+from bus.directory import DirectoryRefused
 from bus.errors import BusError, NotFound, Refused, Retry
 from bus.keyservice.protocol import KeyServiceUnavailable
 from bus.opening import Opening
@@ -29,7 +33,10 @@ from bus.orders import states
 from bus.outbound import Draft, Outbound, require_sent
 from bus.parts import Actor, Parts, Statement
 from bus.passing import move_order
+from bus.policy.errors import PolicyError
 from bus.policy.model import Decision
+from bus.sealing.errors import SealingError
+from schemas.errors import SchemaError
 from schemas.v1 import common_pb2, freeze_pb2, stop_payment_pb2
 
 _log = structlog.get_logger(__name__)
@@ -38,6 +45,11 @@ _RETRY_MS = 500
 _RETRY_MS_MAX = 60_000
 _ANSWER_BYTES_MAX = 8 * 1024 * 1024
 _UNMATCHED_MS_MAX = 10 * 60 * 1000
+
+Refusal = BusError | SealingError | SchemaError | AuditError | FileRefused | DirectoryRefused | PolicyError
+_REFUSALS = (BusError, SealingError, SchemaError, AuditError, FileRefused, DirectoryRefused, PolicyError)
+"""What one message, or one file, may bring about: it is put aside with its code, and the next one has its turn."""
+_LOG_IS_DOWN = (AuditUnavailable, CommitUnknown, LogFrozen)
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,7 @@ class Handover:
         now = self._parts.clock.now_ms()
         table = store.messages
         query = (
-            select(table.c.message_id, table.c.type)
+            select(table.c.message_id, table.c.type, table.c.lane, table.c.received_at_ms)
             .where(table.c.handover == "pending", table.c.handover_after_ms <= now)
             .order_by(table.c.handover_after_ms)
             .limit(limit)
@@ -88,10 +100,15 @@ class Handover:
                 with self._parts.steps("handover"):
                     self._hand_over(row.message_id, row.type)
                 done += 1
+            except _LOG_IS_DOWN:
+                raise  # for every message
             except Retry as error:
-                self._later(row.message_id, error)
-            except BusError as error:
+                self._later(row, error.code)
+            except _REFUSALS as error:
                 self._fail(row.message_id, error)
+            except Exception as error:  # noqa: BLE001 - one message's edge: no sender may stop what others have sent
+                _log.error("handover.fault", message_id=row.message_id.hex(), error_type=type(error).__name__)
+                self._later(row, "LF-NODE-FAULT")
         return done
 
     def _hand_over(self, message_id: bytes, type_name: str) -> None:
@@ -110,11 +127,14 @@ class Handover:
             connection.execute(update(table).where(table.c.message_id == message_id).values(handover=handover))
         self._waits.pop(message_id, None)
 
-    def _later(self, message_id: bytes, error: BusError) -> None:
+    def _later(self, row: Row[Any], code: str) -> None:
+        message_id, table = row.message_id, store.messages
+        if self._parts.clock.now_ms() - row.received_at_ms > limits.LIFETIME_MS[row.lane]:
+            self._fail(message_id, Retry("what it waits for has not come within its lifetime", code=code))
+            return
         wait = min(self._waits.get(message_id, _RETRY_MS // 2) * 2, _RETRY_MS_MAX)
         self._waits[message_id] = wait
-        _log.warning("handover.later", message_id=message_id.hex(), code=error.code, wait_ms=wait)
-        table = store.messages
+        _log.warning("handover.later", message_id=message_id.hex(), code=code, wait_ms=wait)
         with self._parts.write() as connection:
             connection.execute(
                 update(table)
@@ -122,7 +142,7 @@ class Handover:
                 .values(handover_after_ms=self._parts.clock.now_ms() + wait)
             )
 
-    def _fail(self, message_id: bytes, error: BusError) -> None:
+    def _fail(self, message_id: bytes, error: Refusal) -> None:
         """A person must look at it: it goes to the inbox, where its clock runs on."""
         _log.error("handover.failed", message_id=message_id.hex(), code=error.code, cause=error.cause, cure=error.cure)
         self._settle(message_id, "failed")
@@ -281,18 +301,21 @@ class Handover:
                     dealt += self._take_answer(path)
             except KeyServiceUnavailable:
                 raise  # it is down for every file; the node's thread says so once and looks again
+            except _LOG_IS_DOWN:
+                raise
             except Retry as error:
                 _log.warning("answer.later", file=path.name, code=error.code)
-            except (BusError, FileRefused) as error:
+            except _REFUSALS as error:
                 _log.error("answer.failed", file=path.name, code=error.code, cause=error.cause, cure=error.cure)
+                _move(path, "failed")
+            except Exception as error:  # noqa: BLE001 - one file's edge: it stops neither the others nor the worker
+                _log.error("answer.failed", file=path.name, code="LF-NODE-FAULT", error_type=type(error).__name__)
                 _move(path, "failed")
         return dealt
 
     def _take_answer(self, path: Path) -> bool:
         assert self._system is not None
-        data = path.read_bytes()
-        if len(data) > _ANSWER_BYTES_MAX:
-            raise Refused(f"the file is larger than {_ANSWER_BYTES_MAX} bytes", code="LF-ANSWER-TOO-LARGE")
+        data = _read_whole(path)
         rows = list(convert(adapters.profiles()[self._system.profile], data))
         for row in rows:
             if not isinstance(row, Converted):
@@ -340,6 +363,27 @@ def write_whole(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.rename(path)
+
+
+def _read_whole(path: Path) -> bytes:
+    """Return a file's bytes. Refused for what is no plain file (a link, a pipe that would never end) or is too large."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise Refused(
+            "the answer cannot be opened, or is a link",
+            cure="write answers as plain files that the node's user may read",
+            code="LF-ANSWER-UNREADABLE",
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Refused(
+                "the answer is no plain file", cure="write answers as plain files", code="LF-ANSWER-UNREADABLE"
+            )
+        data = file.read(_ANSWER_BYTES_MAX + 1)
+    if len(data) > _ANSWER_BYTES_MAX:
+        raise Refused(f"the file is larger than {_ANSWER_BYTES_MAX} bytes", code="LF-ANSWER-TOO-LARGE")
+    return data
 
 
 def _move(path: Path, folder: str) -> None:

@@ -28,6 +28,8 @@ _log = structlog.get_logger(__name__)
 WITNESS = Actor("svc-witness", service=True)
 _AUDIT = Statement("audit", "ATF5")
 _SHIP_AGAIN_MS = 5_000
+_NOTE_BYTES_MAX = 1024
+_SIZE_MAX = 2**63 - 1
 
 
 @dataclass
@@ -104,7 +106,9 @@ class Oversight:
         except ForkDetected as error:
             _log.error("witness.fork", peer=agency, code=error.code)
             # What we have kept goes back: the log's owner can see by its own signature that its history is another.
-            refusal = oversight_pb2.Cosignature(origin=error.origin, refusal=error.code, line=error.known_note)
+            # A note that its owner has padded beyond what travels stays in the evidence, where a person finds it.
+            kept = error.known_note if len(error.known_note) <= _NOTE_BYTES_MAX else b""
+            refusal = oversight_pb2.Cosignature(origin=error.origin, refusal=error.code, line=kept)
             self._answer(envelope, refusal)
             return
         except (AuditError, DecodeError):
@@ -164,7 +168,7 @@ class Oversight:
         """Keep a cosignature of our log, if it verifies under the witness's key in the directory."""
         body = oversight_pb2.Cosignature.FromString(envelope.public_body)
         witness = envelope.header.sender
-        if body.origin != self._parts.log.origin or witness not in self._shipped:
+        if body.origin != self._parts.log.origin or witness not in self._shipped or body.size > _SIZE_MAX:
             return
         if body.refusal:
             self._confront(witness, body)

@@ -7,11 +7,15 @@ own shipping would never come to rest). What a receipt says of a message is an O
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from google.protobuf.message import DecodeError
 from sqlalchemy import Row, and_, bindparam, select, update
 
+from audit.errors import AuditError
 from audit.log import LogTransaction
 from bus import leaves, store
+from bus.errors import Retry
+from bus.keyservice.protocol import KeyServiceUnavailable
 from bus.orders import states
 from bus.outbound import Draft, Outbound
 from bus.oversight import Oversight
@@ -19,6 +23,8 @@ from bus.parts import Actor, Parts, Statement
 from bus.sealing.envelope import parse_header
 from bus.sealing.verify import VerifiedEnvelope
 from schemas.v1 import envelope_pb2, workflow_pb2
+
+_log = structlog.get_logger(__name__)
 
 NODE = Actor("svc-node", service=True)
 """The node itself, for messages that no person and no local system asked for."""
@@ -58,7 +64,7 @@ class Passing:
                 continue
             outcome = workflow_pb2.ReceiptOutcome.Name(receipt.outcome).removeprefix("RECEIPT_OUTCOME_")
             transaction.append(leaves.receipted(self._parts, row, outcome, receipt.code))
-            code = receipt.code[:_CODE_MAX] or outcome
+            code = leaves.code_or_withheld(receipt.code) if receipt.code else outcome
             settled.append({"b_row": row.row_id, "b_state": _STATE_OF[outcome], "b_code": code})
             self._note_grant(transaction, row, outcome)
             self._note_order(transaction, row, outcome)
@@ -91,7 +97,25 @@ class Passing:
         return transaction.connection.execute(query).all()
 
     def take(self, envelope: VerifiedEnvelope) -> None:
-        """Do what follows once the receipt, checkpoint or cosignature is committed; safe to do again."""
+        """Do what follows once the receipt, checkpoint or cosignature is committed; safe to do again.
+
+        Raises only what passes: a dependency that is down. What a member wrote into its message stops no other message.
+        """
+        try:
+            self._follow(envelope)
+        except (KeyServiceUnavailable, AuditError, Retry):
+            raise
+        except Exception as error:  # noqa: BLE001 - one message's edge: it is committed, and nothing more follows from it
+            _log.error(
+                "passing.fault",
+                peer=envelope.header.sender,
+                message_id=envelope.header.message_id.hex(),
+                type=envelope.header.type,
+                code=getattr(error, "code", "LF-NODE-FAULT"),
+                error_type=type(error).__name__,
+            )
+
+    def _follow(self, envelope: VerifiedEnvelope) -> None:
         match envelope.header.type:
             case "lianfang.v1.Receipt":
                 self._send_missing_grant(envelope)
@@ -121,17 +145,22 @@ class Passing:
         receipt = _receipt(envelope)
         if receipt is None or receipt.outcome != workflow_pb2.RECEIPT_OUTCOME_GRANT_UNKNOWN:
             return
-        query = select(store.messages.c.envelope).where(
-            store.messages.c.message_id == receipt.message_id, store.messages.c.direction == "out"
+        messages, asker = store.messages, envelope.header.sender
+        query = select(messages.c.envelope, messages.c.recipients).where(
+            messages.c.message_id == receipt.message_id,
+            messages.c.direction == "out",
+            messages.c.payload_sha256 == receipt.payload_sha256,
         )
         with self._parts.engine.connect() as connection:
             row = connection.execute(query).first()
-        if row is None:
-            return
-        grant_id = parse_header(row.envelope).header.grant_id
+        grant_id = parse_header(row.envelope).header.grant_id if row is not None else b""
+        if row is None or asker not in row.recipients.split() or not grant_id:
+            return  # it was not sent this message, or the message has no grant: nothing follows from asking
         body = envelope_pb2.Grant.FromString(self._parts.keys.grant(grant_id))
+        # Once for each message and receiver: asking again must not make us send again.
+        fingerprint = self._parts.keys.fingerprint([b"grant" + receipt.message_id + asker.encode()])[0]
         self._outbound.send(
-            [Draft(body, (envelope.header.sender,), "urgent", causation_id=receipt.message_id)],
+            [Draft(body, (asker,), "urgent", causation_id=receipt.message_id, fingerprint=fingerprint)],
             NODE,
             Statement("", ""),
         )
