@@ -89,6 +89,7 @@ _SIGNS = {
     "terminating connection": "the server went away",
     "password authentication failed": "the server refused the password",
     "does not exist": "the server knows no such database or account",
+    "permission denied": "the account may not do this there",
     "too many clients": "the server has no connection left",
     "remaining connection slots": "the server has no connection left",
     "timeout expired": "the server does not answer",
@@ -145,7 +146,7 @@ def unavailable(error: Exception) -> AuditUnavailable:
     )
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """Say what a database met, in words of ours: a driver's own text may carry what was to be written."""
     said = str(getattr(error, "orig", None) or error).lower()
     return next((words for sign, words in _SIGNS.items() if sign in said), type(error).__name__)

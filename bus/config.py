@@ -6,6 +6,7 @@
 """
 
 import difflib
+import importlib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from bus.errors import Usage
 
 ENVIRONMENT_PREFIX = "LIANFANG_"
+_DRIVERS = {"sqlite": "sqlite3", "sqlite+pysqlite": "sqlite3", "postgresql": "psycopg", "postgresql+psycopg": "psycopg"}
+"""The databases that a node runs on, as SQLAlchemy names them, and the module that each needs."""
 AGENCY_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*\z"
 
 
@@ -120,7 +125,26 @@ def load(directory: Path, environment: Mapping[str, str] | None = None) -> tuple
 
 
 def database_url(config: NodeConfig, directory: Path) -> str:
-    """Return the database's URL; a relative SQLite path is within the node's directory."""
+    """Return the database's URL; a relative SQLite path is within the node's directory.
+
+    Usage when it is no address of a database that a node runs on, or when that database's driver is not installed.
+    """
+    try:
+        driver = _DRIVERS[make_url(config.database).drivername]
+    except (ArgumentError, KeyError):
+        raise Usage(
+            "node.toml: database is no address of a database that a node runs on",
+            cure="sqlite:///node.db, or postgresql+psycopg://account@host/name",
+            code="LF-CONFIG-DATABASE",
+        ) from None
+    try:
+        importlib.import_module(driver)
+    except ImportError:
+        raise Usage(
+            f"the database of node.toml needs {driver}, which is not installed or does not load",
+            cure="install lianfang with its extra: lianfang[postgres]",
+            code="LF-CONFIG-NO-DRIVER",
+        ) from None
     prefix = "sqlite:///"
     if config.database.startswith(prefix) and not config.database.startswith(prefix + "/"):
         return prefix + str(directory.resolve() / config.database.removeprefix(prefix))

@@ -40,7 +40,6 @@ from schemas.v1 import workflow_pb2
 ACCEPTED, DUPLICATE, REFUSED = "ACCEPTED", "DUPLICATE", "REFUSED"
 EXPIRED, GRANT_UNKNOWN = "EXPIRED", "GRANT_UNKNOWN"
 UNKNOWN_GRANT = "LF-IN-GRANT-UNKNOWN"
-_AGENCY_CHARACTERS_MAX = 32
 
 _NODE_TYPES = frozenset(
     f"lianfang.v1.{name}"
@@ -339,7 +338,7 @@ class Inbound:
         rows.add(
             store.quarantine,
             received_at_ms=self._parts.clock.now_ms(),
-            sender=item.delivery.sender[:_AGENCY_CHARACTERS_MAX],
+            sender=store.text(item.delivery.sender, store.quarantine.c.sender),
             code=item.code,
             sha256=sha256(item.delivery.body).digest(),
             envelope=item.delivery.body,

@@ -153,8 +153,8 @@ class FileIntake:
                     record=row.record,
                     line=row.line,
                     code=row.code,
-                    cause=row.cause,
-                    cure=row.cure,
+                    cause=store.text(row.cause, table.c.cause),
+                    cure=store.text(row.cure, table.c.cure),
                     sealed_raw=data,
                 )
                 transaction.append(leaves.held_back(self._parts, row.code, digest, actor))

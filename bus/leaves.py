@@ -252,7 +252,12 @@ def _missing_code(text: str) -> str:
 
 def _reason_codes(codes: Iterable[str]) -> list[str]:
     """Return codes fit for an entry. A foreign node's word that is no code is named as such, never copied."""
-    return [code if leaf_format.is_code("reason_codes", code) else "LF-CODE-WITHHELD" for code in codes if code]
+    return [code_or_withheld(code) for code in codes if code]
+
+
+def code_or_withheld(code: str) -> str:
+    """Return a foreign node's word if it is a code, else the code that says so."""
+    return code if leaf_format.is_code("reason_codes", code) else "LF-CODE-WITHHELD"
 
 
 def _type_name(name: str) -> str:

@@ -87,6 +87,7 @@ class Node:
         config, _ = configuration.load(directory)
         engine = make_engine(configuration.database_url(config, directory))
         store.create_tables(engine)
+        store.claim(engine, config.agency)
         pinned = Pinned(engine, directory, keys, seams.clock)
         members = pinned.load_directory()
         bundle = pinned.load_bundle(members)

@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import IO
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
+from audit.errors import AuditUnavailable
+from audit.store import engine as make_engine
+from audit.store import in_words
 from bus import config as configuration
-from bus import logs
+from bus import logs, store
 from bus.control import ControlServer
 from bus.errors import BusError, Retry, Usage
 from bus.keyservice.client import KeyClient
@@ -167,6 +171,7 @@ def run_node(directory: Path, ready: Callable[[], None]) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    _require_database(config, directory)
     service = KeyServiceProcess(directory)
     service.start()
     try:
@@ -175,6 +180,21 @@ def run_node(directory: Path, ready: Callable[[], None]) -> None:
         service.stop()
         (directory / PID_NAME).unlink(missing_ok=True)
         held.close()
+
+
+def _require_database(config: configuration.NodeConfig, directory: Path) -> None:
+    """See that the database answers, before anything is begun. Retry when it does not, or refuses our tables."""
+    engine = make_engine(configuration.database_url(config, directory))
+    try:
+        store.create_tables(engine)
+    except (AuditUnavailable, DBAPIError) as error:
+        raise Retry(
+            f"the database of node.toml does not serve this node ({in_words(error.__cause__ or error)})",
+            cure="start it, or mend `database` in node.toml; then start the node again",
+            code="LF-NODE-NO-DATABASE",
+        ) from error
+    finally:
+        engine.dispose()
 
 
 def _serve(

@@ -16,10 +16,16 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    select,
 )
 from sqlalchemy.engine import Connection, Engine
 
+from audit.store import writer
+from bus.errors import Usage
+
 metadata = MetaData()
+_OWNER = "agency"
+_CLAIM_WAIT_S = 5.0
 
 # Autoincrement on SQLite needs INTEGER exactly.
 _RowId = BigInteger().with_variant(Integer, "sqlite")
@@ -182,7 +188,7 @@ state = Table(
     Column("name", String(64), primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
-"""Single values: pinned directory and policy bundle."""
+"""Single values: pinned directory and policy bundle, and whose database this is."""
 
 
 class Rows:
@@ -214,3 +220,17 @@ def text(value: str, column: Column[str]) -> str:
 def create_tables(engine: Engine) -> None:
     """Create what is missing."""
     metadata.create_all(engine)
+
+
+def claim(engine: Engine, agency: str) -> None:
+    """Note whose database this is. Usage when it is another agency's: two nodes would mix their logs and stop each other."""
+    with writer(engine, _CLAIM_WAIT_S) as connection, connection.begin():
+        owner = connection.execute(select(state.c.value).where(state.c.name == _OWNER)).scalar()
+        if owner is None:
+            connection.execute(state.insert(), {"name": _OWNER, "value": agency.encode()})
+        elif bytes(owner) != agency.encode():
+            raise Usage(
+                f"the database of node.toml is that of {bytes(owner).decode()}",
+                cure=f"give {agency} a database of its own",
+                code="LF-NODE-OTHER-DATABASE",
+            )

@@ -15,8 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from audit.verify import verify_directory
+from bus import config as configuration
 from bus.errors import Retry
-from bus.keyservice.server import leaf_reader, take_up_pinned
+from bus.keyservice.server import LeafReader, take_up_pinned
 from bus.keyservice.service import KeyService
 from bus.node import Node, Seams
 from bus.operations import NodeOperations
@@ -138,6 +139,7 @@ class Simulation:
         self.nodes: dict[str, Node] = {}
         self.transports: dict[str, MemoryTransport] = {}
         self.services: dict[str, KeyService] = {}
+        self._readers: dict[str, LeafReader] = {}
         self.restarts = 0
         self.hooks: list[Callable[[], int]] = []
         for agency in self.federation.agencies:
@@ -146,18 +148,19 @@ class Simulation:
     def open(self, agency: str) -> None:
         """Open a node from its files."""
         directory = self.federation.node(agency)
-        url = f"sqlite:///{(directory / 'node.db').resolve()}"
-        service = KeyService(directory / "keys", self.clock, self.randomness, leaf_reader(url))
+        url = configuration.database_url(configuration.load(directory)[0], directory)
+        reader = LeafReader(url)
+        service = KeyService(directory / "keys", self.clock, self.randomness, reader)
         take_up_pinned(service, directory, url)
         node = Node.open(directory, service, Seams(self.clock, self.randomness, self.faults.steps(agency)))
         transport = MemoryTransport(self.broker, agency)
         transport.attach(node.queue, node.inbound)
         self.nodes[agency], self.transports[agency], self.services[agency] = node, transport, service
+        self._readers[agency] = reader
 
     def crash(self, agency: str) -> None:
         """Drop a node as a dying process would, and open it again from its files."""
-        self.nodes[agency].close()
-        self.services[agency].close()
+        self._close(agency)
         self.restarts += 1
         self.open(agency)
 
@@ -221,6 +224,9 @@ class Simulation:
 
     def close(self) -> None:
         """Let go of every file."""
-        for agency, node in self.nodes.items():
-            node.close()
-            self.services[agency].close()
+        for agency in self.nodes:
+            self._close(agency)
+
+    def _close(self, agency: str) -> None:
+        for held in (self.nodes, self.services, self._readers):
+            held[agency].close()

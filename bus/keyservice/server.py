@@ -20,6 +20,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from audit import store as log_store
+from audit.errors import AuditUnavailable
 from audit.store import engine as make_engine
 from bus import config as configuration
 from bus import logs, store
@@ -29,7 +30,7 @@ from bus.directory import DirectoryRefused
 from bus.errors import Broken, Usage
 from bus.keyservice import errors, wire
 from bus.keyservice.protocol import Keys, KeyServiceUnavailable
-from bus.keyservice.service import KeyService, ReadLeaf
+from bus.keyservice.service import KeyService
 from bus.policy.errors import PolicyError
 from bus.randomness import SystemRandomness
 
@@ -95,13 +96,13 @@ class Server:
             return ["ok", self._perform(*call)]
         except errors.CARRIED as error:
             return ["error", *errors.carry(error)]
-        except (OSError, OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
-            # Its disk is full or its database is held: that passes, and nobody must be told that a message is bad.
-            name = type(error).__name__
+        except (OSError, AuditUnavailable, OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
+            # Its disk is full or a database does not answer: that passes, and nobody must be told that a message is bad.
+            name = type(error.__cause__ or error).__name__
             _log.error("keys.files", error_type=name)
             later = KeyServiceUnavailable(
-                f"the key service cannot work on its files ({name})",
-                cure="see the disk's space under keys/ in the node's directory; then try again",
+                f"the key service cannot work on its files or the node's database ({name})",
+                cure="see the disk's space under keys/ in the node's directory, and the database; then try again",
             )
             return ["error", *errors.carry(later)]
         except Exception as error:  # noqa: BLE001 - the edge: the caller gets an answer without a value in it
@@ -117,17 +118,22 @@ class Server:
             return getattr(self._service, method)(*arguments)
 
 
-def leaf_reader(database_url: str) -> ReadLeaf:
-    """Return a reader of committed log entries that asks the database itself, not the node."""
-    reading = make_engine(database_url)
+class LeafReader:
+    """Reads committed log entries from the database itself, not through the node."""
 
-    def read(index: int) -> bytes | None:
+    def __init__(self, database_url: str) -> None:
+        self._engine = make_engine(database_url)
+
+    def __call__(self, index: int) -> bytes | None:
+        """Return an entry's bytes, or None when there is none. AuditUnavailable when the database does not answer."""
         query = select(log_store.entries.c.leaf).where(log_store.entries.c.idx == index)
-        with reading.connect() as connection:
+        with self._engine.connect() as connection:
             row = connection.execute(query).first()
         return None if row is None else bytes(row.leaf)
 
-    return read
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
 
 
 def take_up_pinned(service: Keys, directory: Path, database_url: str) -> None:
@@ -158,7 +164,7 @@ def run(directory: Path) -> None:
     config, _ = configuration.load(directory)
     logs.set_up(config.log_level, config.agency, directory / "logs" / "keyservice.log")
     url = configuration.database_url(config, directory)
-    service = KeyService(directory / "keys", SystemClock(), SystemRandomness(), leaf_reader(url))
+    service = KeyService(directory / "keys", SystemClock(), SystemRandomness(), LeafReader(url))
     take_up_pinned(service, directory, url)
     server = Server(service, directory / "keys" / SOCKET_NAME)
     server.listen()

@@ -18,6 +18,7 @@ RECIPIENTS_MAX = 256
 AGENCY_CHARACTERS_MAX = 32
 _TYPE_CHARACTERS_MAX = 128
 _ID_BYTES = 16
+_SERIAL_MAX = 2**63 - 1  # what a database keeps as a number
 _KEY_ID_BYTES = 8
 _SIGNATURE_BYTES: Final = 64
 _LANES = {
@@ -115,6 +116,7 @@ def header_in_form(header: envelope_pb2.Header) -> bool:
         and 0 < header.sent_at_ms < header.expires_at_ms
         # Sequence numbers count the messages under a grant, from 1; without a grant there is nothing to count.
         and bool(header.sequence) == bool(header.grant_id)
+        and header.policy_serial <= _SERIAL_MAX
     )
 
 

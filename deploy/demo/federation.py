@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from bus import config as configuration
 from bus import enrolment
 from bus.clock import SystemClock
 from bus.control import ControlServer
 from bus.keyservice.client import KeyClient
-from bus.keyservice.server import SOCKET_NAME, Server, leaf_reader, take_up_pinned
+from bus.keyservice.server import SOCKET_NAME, LeafReader, Server, take_up_pinned
 from bus.keyservice.service import KeyService
 from bus.node import Node, Seams
 from bus.operations import NodeOperations
@@ -245,6 +246,7 @@ class _Member:
     node: Node
     server: Server
     service: KeyService
+    reader: LeafReader
     client: KeyClient
     control: ControlServer
 
@@ -266,8 +268,9 @@ class MemoryFederation:
 
     def _start(self, agency: str) -> None:
         directory = self.federation.node(agency)
-        url = f"sqlite:///{(directory / 'node.db').resolve()}"
-        service = KeyService(directory / "keys", SystemClock(), SystemRandomness(), leaf_reader(url))
+        url = configuration.database_url(configuration.load(directory)[0], directory)
+        reader = LeafReader(url)
+        service = KeyService(directory / "keys", SystemClock(), SystemRandomness(), reader)
         take_up_pinned(service, directory, url)
         server = Server(service, directory / "keys" / SOCKET_NAME)
         server.listen()
@@ -277,7 +280,7 @@ class MemoryFederation:
         control = ControlServer(directory, node.actors(), NodeOperations(node).table())
         node.start()
         control.start()
-        self._members[agency] = _Member(node, server, service, client, control)
+        self._members[agency] = _Member(node, server, service, reader, client, control)
 
     def node(self, agency: str) -> Node:
         """Return a running node."""
@@ -291,6 +294,7 @@ class MemoryFederation:
             member.client.close()
             member.server.close()
             member.service.close()
+            member.reader.close()
         self._members.clear()
 
 
