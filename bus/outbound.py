@@ -26,8 +26,7 @@ from bus.orders import states
 from bus.parts import Actor, Parts, Statement
 from bus.policy.model import Decision
 from bus.randomness import uuid7
-from bus.sealing.envelope import parse_header
-from bus.sealing.plan import compartments
+from bus.sealing.envelope import ParsedEnvelope, parse_header
 from schemas import checks
 
 PASSING_TYPES = frozenset({"lianfang.v1.Receipt", "lianfang.v1.Checkpoint", "lianfang.v1.Cosignature"})
@@ -106,6 +105,10 @@ class _Ready:
     lineage: bytes = b""
 
 
+_Sealed = tuple[bytes, ParsedEnvelope]
+"""An envelope, and what was read of it."""
+
+
 class Outbound:
     """Sends messages."""
 
@@ -128,6 +131,7 @@ class Outbound:
         ready: dict[int, _Ready] = {}
         twice: dict[int, int] = {}
         first_with: dict[bytes, int] = {}
+        hearing = questions.Hearing(self._parts, actor)
         for number, draft in enumerate(drafts):
             if draft.fingerprint in sent_before:
                 outcomes[number] = AlreadySent(sent_before[draft.fingerprint])
@@ -136,7 +140,7 @@ class Outbound:
                 twice[number] = first_with[draft.fingerprint]
                 continue
             first_with[draft.fingerprint] = number
-            prepared = self._prepare(draft, actor, statement)  # (1) (2)
+            prepared = self._prepare(draft, hearing, statement)  # (1) (2)
             if isinstance(prepared, _Ready):
                 ready[number] = prepared
             else:
@@ -157,18 +161,16 @@ class Outbound:
         with self._parts.engine.connect() as connection:
             return {row.fingerprint: row.message_id for row in connection.execute(query)}
 
-    def _prepare(self, draft: Draft, actor: Actor, statement: Statement) -> "_Ready | NotSent":
-        message, stated = _with_context(draft.message, statement)
+    def _prepare(self, draft: Draft, hearing: questions.Hearing, statement: Statement) -> "_Ready | NotSent":
+        message, stated = questions.with_context(draft.message, statement)
         full_name = message.DESCRIPTOR.full_name
         checks.require_valid(message)
         if draft.lane not in limits.LIFETIME_MS:
             raise Usage(f"lane {draft.lane} is none of urgent, normal, bulk", cure="name one of them")
-        decision = self._parts.bundle.decide(questions.send_request(self._parts, message, actor, stated))
-        plan = questions.seal_plan(self._parts, message, draft.recipients, stated)
-        refusal = decision if not decision.permitted else next(iter(plan.refusals), None)
+        verdict = hearing.verdict(message, draft.recipients, stated)
         body = message.SerializeToString(deterministic=True)
-        if refusal is not None:
-            return self._deny(draft, actor, stated, refusal, body)
+        if verdict.refusal is not None:
+            return self._deny(draft, hearing.actor, stated, verdict.refusal, body)
         now = self._parts.clock.now_ms()
         message_id = uuid7(now, self._parts.randomness)
         request = SealRequest(
@@ -182,10 +184,10 @@ class Outbound:
             correlation_id=draft.correlation_id or message_id,
             causation_id=draft.causation_id,
             body=body,
-            compartments=compartments(plan.audiences),
+            compartments=verdict.compartments,
             inline_grant=False,
         )
-        return _Ready(draft, stated, request, decision)
+        return _Ready(draft, stated, request, verdict.decision)
 
     def _fill(self, items: list[_Ready]) -> list[_Ready]:
         """Return the items with their blind subjects and sealed lineage: two questions to the key service, however many."""
@@ -227,65 +229,72 @@ class Outbound:
             index = transaction.append(leaf)
         return NotSent(refusal.code, refusal.rule_ids, refusal.reason, refusal.missing, refusal.next_step, index)
 
-    def _seal(self, requests: list[SealRequest]) -> list[bytes]:
+    def _seal(self, requests: list[SealRequest]) -> list[_Sealed]:
         """Seal; the grant travels inside until every recipient is known, by its receipt, to hold it."""
         if not requests:
             return []
-        requests = [replace(item, inline_grant=_audience(item) not in self._delivered) for item in requests]
+        requests = [
+            item if _audience(item) in self._delivered else replace(item, inline_grant=True) for item in requests
+        ]
         with self._parts.steps("outbound.seal"):
-            envelopes = self._parts.keys.seal(requests)
-        again = []
-        for number, (request, envelope) in enumerate(zip(requests, envelopes, strict=True)):
-            parsed = parse_header(envelope)
-            if parsed.header.grant_id and not self._is_delivered(request, parsed.header.grant_id, parsed.inline_grant):
-                again.append(number)
+            sealed = [(envelope, parse_header(envelope)) for envelope in self._parts.keys.seal(requests)]
+        holders: dict[bytes, frozenset[str]] = {}
+        again = [
+            number
+            for number, (request, (_, parsed)) in enumerate(zip(requests, sealed, strict=True))
+            if parsed.header.grant_id and not self._is_delivered(request, parsed, holders)
+        ]
         if again:  # the grant we took for known is over, and its successor is not known yet
             inlined = self._parts.keys.seal([replace(requests[number], inline_grant=True) for number in again])
             for number, envelope in zip(again, inlined, strict=True):
-                envelopes[number] = envelope
-        return envelopes
+                sealed[number] = envelope, parse_header(envelope)
+        return sealed
 
-    def _is_delivered(self, request: SealRequest, grant_id: bytes, inline_grant: bytes) -> bool:
+    def _is_delivered(self, request: SealRequest, parsed: ParsedEnvelope, holders: dict[bytes, frozenset[str]]) -> bool:
         """Say whether each recipient holds, or is sent with the message, the grant that opens it."""
-        audience = _audience(request)
+        audience, grant_id = _audience(request), parsed.header.grant_id
         if self._delivered.get(audience) == grant_id:
             return True
-        table = store.grants_delivered
-        query = select(table.c.recipient).where(table.c.grant_id == grant_id)
-        with self._parts.engine.connect() as connection:
-            holders = {row.recipient for row in connection.execute(query)}
-        if set(request.recipients) <= holders:
+        if grant_id not in holders:  # asked once a batch
+            holders[grant_id] = self._holders(grant_id)
+        if holders[grant_id].issuperset(request.recipients):
             if len(self._delivered) >= _AUDIENCES_MAX:
                 self._delivered.clear()
             self._delivered[audience] = grant_id
             return True
         self._delivered.pop(audience, None)
-        return bool(inline_grant)
+        return bool(parsed.inline_grant)
 
-    def _commit(self, sealed: dict[int, tuple[_Ready, bytes]], actor: Actor) -> dict[int, Outcome]:
+    def _holders(self, grant_id: bytes) -> frozenset[str]:
+        table = store.grants_delivered
+        query = select(table.c.recipient).where(table.c.grant_id == grant_id)
+        with self._parts.engine.connect() as connection:
+            return frozenset(row.recipient for row in connection.execute(query))
+
+    def _commit(self, sealed: dict[int, tuple[_Ready, _Sealed]], actor: Actor) -> dict[int, Outcome]:
         if not sealed:
             return {}
         outcomes: dict[int, Outcome] = {}
         rows = store.Rows()
         try:
             with self._parts.steps("outbound.commit"), self._transaction() as transaction:
-                for number, (item, envelope) in sealed.items():
-                    outcomes[number] = self._write(transaction, rows, item, envelope, actor)
+                for number, (item, made) in sealed.items():
+                    outcomes[number] = self._write(transaction, rows, item, made, actor)
                 rows.flush(transaction.connection)
         except IntegrityError:
             # Somebody else sent the same record between the look and the commit: nothing of this batch was written.
             return self._after_race(sealed, actor)
         return outcomes
 
-    def _after_race(self, sealed: dict[int, tuple[_Ready, bytes]], actor: Actor) -> dict[int, Outcome]:
+    def _after_race(self, sealed: dict[int, tuple[_Ready, _Sealed]], actor: Actor) -> dict[int, Outcome]:
         sent_before = self._sent_before([item.draft for item, _ in sealed.values()])
         outcomes: dict[int, Outcome] = {}
-        rest: dict[int, tuple[_Ready, bytes]] = {}
-        for number, (item, envelope) in sealed.items():
+        rest: dict[int, tuple[_Ready, _Sealed]] = {}
+        for number, (item, made) in sealed.items():
             if item.draft.fingerprint in sent_before:
                 outcomes[number] = AlreadySent(sent_before[item.draft.fingerprint])
             else:
-                rest[number] = (item, envelope)
+                rest[number] = (item, made)
         if not outcomes:
             raise Broken(
                 "the database refused new rows, and not because the record was sent before",
@@ -294,14 +303,14 @@ class Outbound:
         return outcomes | self._commit(rest, actor)
 
     def _write(
-        self, transaction: LogTransaction, rows: store.Rows, item: _Ready, envelope: bytes, actor: Actor
+        self, transaction: LogTransaction, rows: store.Rows, item: _Ready, sealed: _Sealed, actor: Actor
     ) -> Sent:
+        envelope, parsed = sealed
         request, draft, now = item.request, item.draft, self._parts.clock.now_ms()
         index = -1
         if request.type_name in PASSING_TYPES:
             rows.add(store.passing, message_id=request.message_id, envelope=envelope)
         else:
-            parsed = parse_header(envelope)
             index = transaction.append(
                 leaves.intent(self._parts, request, item.statement, item.decision, actor, parsed, item.subjects)
             )
@@ -374,27 +383,3 @@ class Outbound:
 def _audience(request: SealRequest) -> tuple[object, ...]:
     """Return what a grant is for: who reads which classes of which type under which policy."""
     return request.type_name, request.recipients, request.policy_serial, request.compartments
-
-
-def _with_context(message: Message, statement: Statement) -> tuple[Message, Statement]:
-    """Return a copy of the message with the sealed half of its header filled in, and the statement that then holds.
-
-    A record that says for itself why it was made (an order from the police system) is believed only where the actor
-    stated nothing else; a contradiction is refused, for the purpose binds every later reading.
-    """
-    if "case_context" not in message.DESCRIPTOR.fields_by_name:
-        return message, statement
-    copy = type(message)()
-    copy.CopyFrom(message)
-    context = copy.case_context  # type: ignore[attr-defined]  # looked up in the descriptor above
-    for name in ("purpose", "legal_basis", "case_ref", "mandate"):
-        stated, carried = getattr(statement, name), getattr(context, name)
-        if stated and carried and stated != carried:
-            raise Usage(
-                f"the record names another {name.replace('_', ' ')} than the sender stated",
-                cure="state the record's own, or leave it out",
-                code="LF-SEND-CONTRADICTION",
-            )
-        setattr(context, name, carried or stated)
-    filled = Statement(context.purpose, context.legal_basis, context.case_ref, context.mandate)
-    return copy, filled

@@ -5,17 +5,18 @@ purpose, legal basis, case and mandate are what a person states, and case and ma
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from google.protobuf.message import Message
 
-from bus.errors import Refused
+from bus.errors import Refused, Usage
 from bus.parts import Actor, Parts, Statement
 from bus.policy.bundle import plan_seal
 from bus.policy.model import Decision, Point, Request, SealPlan
 from bus.sealing.envelope import Header
-from schemas import field_classes
+from bus.sealing.plan import Compartment, compartments
+from bus.sealing.split import classes_present
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,63 @@ def seal_plan(parts: Parts, message: Message, recipients: Sequence[str], stated:
         sender=parts.agency,
         sender_type=parts.directory.agency_type(parts.agency),
         recipients={name: parts.directory.agency_type(name) for name in recipients},
-        present_classes=frozenset(_classes_present(message)),
+        present_classes=frozenset(classes_present(message)),
         now_ms=parts.clock.now_ms(),
         kind=order_kind(message),
     )
+
+
+def with_context(message: Message, statement: Statement) -> tuple[Message, Statement]:
+    """Return a copy of the message with the sealed half of its header filled in, and the statement that then holds.
+
+    A record that says for itself why it was made (an order from the police system) is believed only where the actor
+    stated nothing else; a contradiction is refused, for the purpose binds every later reading.
+    """
+    if "case_context" not in message.DESCRIPTOR.fields_by_name:
+        return message, statement
+    copy = type(message)()
+    copy.CopyFrom(message)
+    context = copy.case_context  # type: ignore[attr-defined]  # looked up in the descriptor above
+    for name in ("purpose", "legal_basis", "case_ref", "mandate"):
+        stated, carried = getattr(statement, name), getattr(context, name)
+        if stated and carried and stated != carried:
+            raise Usage(
+                f"the record names another {name.replace('_', ' ')} than the sender stated",
+                cure="state the record's own, or leave it out",
+                code="LF-SEND-CONTRADICTION",
+            )
+        setattr(context, name, carried or stated)
+    filled = Statement(context.purpose, context.legal_basis, context.case_ref, context.mandate)
+    return copy, filled
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What policy says of a message that is to be sent: `refusal` is None when it may go, in these compartments."""
+
+    decision: Decision
+    refusal: Decision | None
+    compartments: tuple[Compartment, ...]
+
+
+@dataclass
+class Hearing:
+    """Verdicts on the messages of one batch: what is the same question is asked once. It ends with the batch."""
+
+    parts: Parts
+    actor: Actor
+    _verdicts: dict[tuple[object, ...], Verdict] = field(default_factory=dict)
+
+    def verdict(self, message: Message, recipients: tuple[str, ...], stated: Statement) -> Verdict:
+        """Return whether the actor may send it, and which recipient may read which class."""
+        question = (message.DESCRIPTOR.name, order_kind(message), classes_present(message), recipients, stated)
+        found = self._verdicts.get(question)
+        if found is None:
+            decision = self.parts.bundle.decide(send_request(self.parts, message, self.actor, stated))
+            plan = seal_plan(self.parts, message, recipients, stated)
+            refusal = decision if not decision.permitted else next(iter(plan.refusals), None)
+            found = self._verdicts[question] = Verdict(decision, refusal, compartments(plan.audiences))
+        return found
 
 
 def may_hold_accounts(parts: Parts, agency: str, stated: Statement) -> bool:
@@ -164,12 +218,3 @@ def order_kind(message: Message) -> str:
 def short_type(full_name: str) -> str:
     """Return a type's name without its package."""
     return full_name.rsplit(".", 1)[-1]
-
-
-def _classes_present(message: Message) -> list[str]:
-    set_fields = {field.number for field, _ in message.ListFields()}
-    return [
-        name
-        for name, fields in field_classes.fields_by_class(message.DESCRIPTOR).items()
-        if name != field_classes.OPEN and any(field.number in set_fields for field in fields)
-    ]
