@@ -163,21 +163,22 @@ class House:
         """Return {value: count} of a query for both."""
         return {str(value): int(count) for value, count in self.rows(role, query)}
 
-    def log_events(self, role: str) -> list[dict[str, Any]]:
+    def log_events(self, role: str, file: str = "node.log") -> list[dict[str, Any]]:
         """Return what a node's log says, oldest first. A line that a kill has torn is passed over."""
         found = []
-        path = self.node(role) / "logs" / "node.log"
+        path = self.node(role) / "logs" / file
         for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
             with contextlib.suppress(ValueError):
                 found.append(json.loads(line))
         return found
 
     def events(self) -> Counter[str]:
-        """Count what the nodes' logs have of level error, by event and role."""
+        """Count what the logs of nodes and key services have of level error, by event and role."""
         return Counter(
             f"{role} {event.get('event')} {event.get('code') or event.get('error_type') or ''}".strip()
             for role in ROLES
-            for event in self.log_events(role)
+            for file in ("node.log", "keyservice.log")
+            for event in self.log_events(role, file)
             if event.get("level") == "error"
         )
 
