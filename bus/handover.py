@@ -7,8 +7,6 @@ is told the requester's own number of the order.
 The local system's actor is a named service: it opens like anyone else, with leaves.
 """
 
-import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 
 import structlog
 from google.protobuf.message import Message
-from sqlalchemy import Row, select, update
+from sqlalchemy import select, update
 
 import adapters
 from adapters.convert import convert
@@ -28,6 +26,7 @@ from bus import leaves, limits, questions, store
 from bus.directory import DirectoryRefused
 from bus.errors import BusError, NotFound, Refused, Retry
 from bus.keyservice.protocol import KeyServiceUnavailable
+from bus.local_files import put_aside, read_whole, write_whole
 from bus.opening import Opening
 from bus.orders import states
 from bus.outbound import Draft, Outbound, require_sent
@@ -36,6 +35,7 @@ from bus.passing import move_order
 from bus.policy.errors import PolicyError
 from bus.policy.model import Decision
 from bus.sealing.errors import SealingError
+from schemas import checks
 from schemas.errors import SchemaError
 from schemas.v1 import common_pb2, freeze_pb2, stop_payment_pb2
 
@@ -43,7 +43,6 @@ _log = structlog.get_logger(__name__)
 
 _RETRY_MS = 500
 _RETRY_MS_MAX = 60_000
-_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 _UNMATCHED_MS_MAX = 10 * 60 * 1000
 
 Refusal = BusError | SealingError | SchemaError | AuditError | FileRefused | DirectoryRefused | PolicyError
@@ -127,7 +126,7 @@ class Handover:
             connection.execute(update(table).where(table.c.message_id == message_id).values(handover=handover))
         self._waits.pop(message_id, None)
 
-    def _later(self, row: Row[Any], code: str) -> None:
+    def _later(self, row: Any, code: str) -> None:
         message_id, table = row.message_id, store.messages
         if self._parts.clock.now_ms() - row.received_at_ms > limits.LIFETIME_MS[row.lane]:
             self._fail(message_id, Retry("what it waits for has not come within its lifetime", code=code))
@@ -164,22 +163,40 @@ class Handover:
             Statement(inspection.purpose, inspection.legal_basis),
             action="HAND_OVER",
         )
+        if not inspection.withheld or opened.envelope.header.type in states.RESULT_OF:
+            checks.require_valid(opened.message)  # its sender's node has checked it, if it did not cheat
         return opened.message
 
     def _hand_over_order(self, message_id: bytes, type_name: str) -> None:
         assert self._system is not None
         order = self._open_all(message_id)
-        application = self._parts.keys.blind("application", [order.application_id], 0)[0]  # type: ignore[attr-defined]  # every order has it
-        table = store.orders
-        with self._parts.write() as connection:
-            connection.execute(update(table).where(table.c.message_id == message_id).values(application=application))
-        decision = self._effect(order, message_id)
+        decision = self._number(order, message_id, type_name) or self._effect(order, message_id)
         if not decision.permitted:
             self._refuse_order(message_id, type_name, order, decision)
             return
         self._write(message_id, order)
         with self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
             move_order(transaction, message_id, states.HANDED_OVER, self._parts.clock.now_ms())
+
+    def _number(self, order: Message, message_id: bytes, type_name: str) -> Decision | None:
+        """Note the order's number; a denial where it is another agency's, which would be given the answer to that order."""
+        application, table = self._application(order), store.orders
+        sender = select(table.c.peer).where(table.c.message_id == message_id).scalar_subquery()
+        taken = select(table.c.peer).where(
+            table.c.application == application,
+            table.c.type == type_name,
+            table.c.side == "received",
+            table.c.peer != sender,
+        )
+        with self._parts.write() as connection:
+            if connection.execute(taken).first() is not None:
+                return Decision(False, (), "an order of this number came from another agency; use another number")
+            connection.execute(update(table).where(table.c.message_id == message_id).values(application=application))
+        return None
+
+    def _application(self, message: Message) -> bytes:
+        """Return the blind value of an order's number, from the order or its result."""
+        return self._parts.keys.blind("application", [message.application_id], 0)[0]  # type: ignore[attr-defined]  # each has it
 
     def _effect(self, order: Message, message_id: bytes) -> Decision:
         """Decide whether the order may take effect here: its papers must be with it (result 0600 without them)."""
@@ -273,7 +290,32 @@ class Handover:
             move_order(transaction, order_id, states.ANSWERED, now, sent.message_id)
 
     def _hand_over_result(self, message_id: bytes) -> None:
-        self._write(message_id, self._open_all(message_id))
+        result = self._open_all(message_id)
+        self._require_answer(message_id, result)
+        self._write(message_id, result)
+
+    def _require_answer(self, message_id: bytes, result: Message) -> None:
+        """Refuse a result that answers no order of ours, sent to that very agency, under that very number."""
+        envelope, _ = self._opening.look(message_id)
+        orders, messages = store.orders, store.messages
+        query = (
+            select(messages.c.recipients)
+            .join_from(messages, orders, orders.c.message_id == messages.c.message_id)
+            .where(
+                orders.c.message_id == envelope.header.causation_id,
+                orders.c.side == "issued",
+                orders.c.type == states.ORDER_OF[envelope.header.type],
+                orders.c.application == self._application(result),
+            )
+        )
+        with self._parts.engine.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None or envelope.header.sender not in row.recipients.split():
+            raise Refused(
+                "the result answers no order that was sent to its sender",
+                cure="ask the sender; the message can be read with `lianfang open`",
+                code="LF-HANDOVER-NO-ORDER",
+            )
 
     def _write(self, message_id: bytes, message: Message) -> None:
         """Write the message in the local dialect, whole or not at all."""
@@ -307,15 +349,15 @@ class Handover:
                 _log.warning("answer.later", file=path.name, code=error.code)
             except _REFUSALS as error:
                 _log.error("answer.failed", file=path.name, code=error.code, cause=error.cause, cure=error.cure)
-                _move(path, "failed")
+                put_aside(path, "failed")
             except Exception as error:  # noqa: BLE001 - one file's edge: it stops neither the others nor the worker
                 _log.error("answer.failed", file=path.name, code="LF-NODE-FAULT", error_type=type(error).__name__)
-                _move(path, "failed")
+                put_aside(path, "failed")
         return dealt
 
     def _take_answer(self, path: Path) -> bool:
         assert self._system is not None
-        data = _read_whole(path)
+        data = read_whole(path)
         rows = list(convert(adapters.profiles()[self._system.profile], data))
         for row in rows:
             if not isinstance(row, Converted):
@@ -333,16 +375,15 @@ class Handover:
                     code="LF-ANSWER-UNMATCHED",
                 )
             self._send_result(order_id, row.message, self._parts.keys.fingerprint([row.raw])[0], states.ANSWERED)
-        _move(path, "done")
+        put_aside(path, "done")
         return True
 
     def _order_of(self, result: Message) -> bytes | None:
-        application = self._parts.keys.blind("application", [result.application_id], 0)[0]  # type: ignore[attr-defined]  # every result has it
         table = store.orders
         query = (
             select(table.c.message_id)
             .where(
-                table.c.application == application,
+                table.c.application == self._application(result),
                 table.c.type == states.ORDER_OF[result.DESCRIPTOR.full_name],
                 table.c.side == "received",
             )
@@ -351,42 +392,3 @@ class Handover:
         with self._parts.engine.connect() as connection:
             row = connection.execute(query).first()
         return None if row is None else bytes(row.message_id)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees all of it or none, also after a crash; readable by its owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_suffix(".part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-
-
-def _read_whole(path: Path) -> bytes:
-    """Return a file's bytes. Refused for what is no plain file (a link, a pipe that would never end) or is too large."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise Refused(
-            "the answer cannot be opened, or is a link",
-            cure="write answers as plain files that the node's user may read",
-            code="LF-ANSWER-UNREADABLE",
-        ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Refused(
-                "the answer is no plain file", cure="write answers as plain files", code="LF-ANSWER-UNREADABLE"
-            )
-        data = file.read(_ANSWER_BYTES_MAX + 1)
-    if len(data) > _ANSWER_BYTES_MAX:
-        raise Refused(f"the file is larger than {_ANSWER_BYTES_MAX} bytes", code="LF-ANSWER-TOO-LARGE")
-    return data
-
-
-def _move(path: Path, folder: str) -> None:
-    target = path.parent / folder
-    target.mkdir(exist_ok=True, mode=0o700)
-    path.rename(target / path.name)
