@@ -156,11 +156,19 @@ def shown(config: NodeConfig, origins: dict[str, str]) -> list[tuple[str, str, s
     rows = []
     for key, value in _leaves(config.model_dump()).items():
         text = str(value)
-        if key == "database" and "@" in text:
-            scheme, rest = text.split("://", 1)
-            text = f"{scheme}://***@{rest.rsplit('@', 1)[1]}"
+        if key == "database":
+            text = _without_password(text)
         rows.append((key, text, origins.get(key, "default")))
     return rows
+
+
+def _without_password(database: str) -> str:
+    try:
+        where = make_url(database)
+    except ArgumentError:
+        return "***"
+    query = {name: "***" if "password" in name else value for name, value in where.query.items()}
+    return where.set(query=query).render_as_string(hide_password=True)
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

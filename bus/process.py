@@ -113,7 +113,7 @@ class KeyServiceProcess:
             try:
                 self._child = self._spawn()
             except (Usage, OSError) as error:
-                _log.error("keyservice.down", error_type=type(error).__name__)
+                _log.error("keyservice.down", error_type=type(error).__name__, cause=getattr(error, "cause", ""))
 
 
 def _drain(stream: IO[bytes]) -> None:
@@ -171,10 +171,10 @@ def run_node(directory: Path, ready: Callable[[], None]) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    _require_database(config, directory)
     service = KeyServiceProcess(directory)
-    service.start()
     try:
+        _require_database(config, directory)
+        service.start()
         _serve(directory, config, stopping, ready)
     finally:
         service.stop()
