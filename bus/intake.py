@@ -112,6 +112,7 @@ class FileIntake:
                 LANE_OF[good.message.DESCRIPTOR.name],
                 fingerprint=fingerprint,
                 lineage=lineage_bytes(good.lineage),
+                checked_record=True,  # by _checked
             )
             drafts.append(draft)
             rows.append(good)

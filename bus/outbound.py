@@ -37,7 +37,10 @@ _AUDIENCES_MAX = 1024
 
 @dataclass(frozen=True)
 class Draft:
-    """A message to send. `message` is never changed. An empty correlation_id begins a new exchange."""
+    """A message to send. `message` is never changed. An empty correlation_id begins a new exchange.
+
+    `checked_record`: all of it but its case context has passed the checks already (`checks.require_valid_record`).
+    """
 
     message: Message
     recipients: tuple[str, ...]
@@ -47,6 +50,7 @@ class Draft:
     fingerprint: bytes = b""
     lineage: bytes = b""
     deadline_ms: int = 0
+    checked_record: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,10 @@ class Outbound:
     def _prepare(self, draft: Draft, hearing: questions.Hearing, statement: Statement) -> "_Ready | NotSent":
         message, stated = questions.with_context(draft.message, statement)
         full_name = message.DESCRIPTOR.full_name
-        checks.require_valid(message)
+        if draft.checked_record:
+            checks.require_valid_context(message)
+        else:
+            checks.require_valid(message)
         if draft.lane not in limits.LIFETIME_MS:
             raise Usage(f"lane {draft.lane} is none of urgent, normal, bulk", cure="name one of them")
         verdict = hearing.verdict(message, draft.recipients, stated)

@@ -29,7 +29,6 @@ _log = structlog.get_logger(__name__)
 NODE = Actor("svc-node", service=True)
 """The node itself, for messages that no person and no local system asked for."""
 
-_CODE_MAX = 128
 _STATE_OF = {
     "ACCEPTED": "receipted",
     "DUPLICATE": "receipted",
@@ -57,6 +56,7 @@ class Passing:
         if not receipts:
             return
         settled: list[dict[str, Any]] = []
+        holders: set[tuple[bytes, str]] = set()
         for row in self._rows_of(transaction, [message_id for message_id, _ in receipts]):
             receipt = receipts.get((row.message_id, row.recipient))
             # A receipt for what was never sent to its signer, or for other bytes, says nothing.
@@ -66,8 +66,10 @@ class Passing:
             transaction.append(leaves.receipted(self._parts, row, outcome, receipt.code))
             code = leaves.code_or_withheld(receipt.code) if receipt.code else outcome
             settled.append({"b_row": row.row_id, "b_state": _STATE_OF[outcome], "b_code": code})
-            self._note_grant(transaction, row, outcome)
+            if row.carried_grant and outcome in ("ACCEPTED", "DUPLICATE"):
+                holders.add((row.carried_grant, row.recipient))
             self._note_order(transaction, row, outcome)
+        self._note_holders(transaction, holders)
         if settled:
             table = store.outbox
             change = update(table).where(table.c.row_id == bindparam("b_row"))
@@ -124,14 +126,14 @@ class Passing:
             case "lianfang.v1.Cosignature":
                 self._oversight.take_cosignature(envelope)
 
-    def _note_grant(self, transaction: LogTransaction, row: Row[Any], outcome: str) -> None:
-        if outcome not in ("ACCEPTED", "DUPLICATE") or not row.carried_grant:
-            return
+    def _note_holders(self, transaction: LogTransaction, holders: set[tuple[bytes, str]]) -> None:
+        """Note which recipients now hold which grants: a batch is mostly of one grant, so each is looked up once."""
         table = store.grants_delivered
-        key = {"grant_id": row.carried_grant, "recipient": row.recipient}
-        known = select(table.c.grant_id).where(and_(*(table.c[name] == value for name, value in key.items())))
-        if transaction.connection.execute(known).first() is None:
-            transaction.connection.execute(table.insert(), key)
+        for grant_id, recipient in sorted(holders):
+            key = {"grant_id": grant_id, "recipient": recipient}
+            known = select(table.c.grant_id).where(and_(*(table.c[name] == value for name, value in key.items())))
+            if transaction.connection.execute(known).first() is None:
+                transaction.connection.execute(table.insert(), key)
 
     def _note_order(self, transaction: LogTransaction, row: Row[Any], outcome: str) -> None:
         if row.type not in states.RESULT_OF:

@@ -43,6 +43,19 @@ def require_valid_record(message: Message) -> None:
         raise MessageRefused(message.DESCRIPTOR.name, broken)
 
 
+def require_valid_context(message: Message) -> None:
+    """Refuse a message whose case context breaks a check; the rest of it has been checked as a record."""
+    broken: list[Violation] = []
+    field = message.DESCRIPTOR.fields_by_name.get(_CONTEXT)
+    if field is not None:
+        required = (test for test in _plan(message.DESCRIPTOR).required if test.field == _CONTEXT)
+        broken += [_violation(test, "") for test in required if not test.holds(message)]
+        if message.HasField(_CONTEXT):
+            _look(getattr(message, _CONTEXT), f"{_CONTEXT}.", broken)
+    if broken:
+        raise MessageRefused(message.DESCRIPTOR.name, tuple(broken))
+
+
 def violations(message: Message) -> tuple[Violation, ...]:
     """Return every broken check of a message and of all that is in it, in the order of the fields."""
     found: list[Violation] = []

@@ -152,6 +152,15 @@ def test_a_record_is_checked_without_its_context():
         checks.require_valid_record(notice(case_context=None, account=None))
 
 
+def test_a_checked_record_is_refused_for_its_context_alone():
+    """What was checked as a record is not looked at again; its context is, where it is missing and where it is wrong."""
+    checks.require_valid_context(notice(account=None))
+    for context in (None, {**CONTEXT, "purpose": ""}):
+        with pytest.raises(MessageRefused) as caught:
+            checks.require_valid_context(notice(case_context=context))
+        assert rules_of(notice(case_context=context)) == [item.rule for item in caught.value.violations]
+
+
 def test_a_result_needs_only_what_it_must_say():
     """An answer without a balance is an answer; one without a result code is none."""
     result = stop_payment_pb2.StopPaymentResult(
