@@ -1,42 +1,84 @@
-"""Which dialect a file is in, by its content, never by its name."""
+"""Which dialect a file is in, by its content, never by its name: `identify` says how sure and why, `detect` only which.
+
+- A table is known by its header line: all columns that the dialect requires, and as many of the others as it has.
+- A record of a platform is known by its code, a file of tokens by the type in their header.
+- What fits several dialects equally well fits none: somebody must say which.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from adapters import passport, platform
+from adapters import passport, platform, table
 from adapters.catalogue import profiles
 from adapters.decode import encoding_of
 from adapters.errors import FileRefused
+from adapters.model import Fit
+from adapters.papers import UNKNOWN, media_type
 from adapters.profile import Profile
-from adapters.table import header_score
+
+
+_ARCHIVE = "application/zip"
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What a file is found to be."""
+
+    fits: tuple[Fit, ...]
+    """Every dialect that can read it, the best first."""
+    refused: FileRefused | None
+    """Why none was chosen; None when `fits[0]` is the one."""
+
+    @property
+    def chosen(self) -> Fit | None:
+        """The dialect that the file is in; None when there is none, or no telling."""
+        return None if self.refused else self.fits[0]
 
 
 def detect(data: bytes) -> str:
     """Return the name of the profile that fits a file. FileRefused when none does, or several do equally well."""
-    scores = {name: _SCORES[profile.file.source.format](profile, data) for name, profile in profiles().items()}
-    best = max(scores.values(), default=0)
-    names = [name for name, score in scores.items() if score == best]
-    if not best:
-        encoding_of(data, ["utf-8-sig", "gb18030"])  # what is no text in any encoding we know is refused as such
-        raise FileRefused(
-            "the file is in no dialect that is known here",
-            cure="`lianfang map list` names the known ones; `lianfang map check` with one of them says what is missing",
-            code="LF-FILE-UNKNOWN",
-        )
-    if len(names) > 1:
-        raise FileRefused(
-            f"the file fits several dialects equally well: {', '.join(names)}",
+    found = identify(data)
+    if found.refused is not None:
+        raise found.refused
+    return found.fits[0].profile
+
+
+def identify(data: bytes) -> Identified:
+    """Compare a file with every profile, and say what it fits and why."""
+    try:
+        found = [_FITS[profile.file.source.format](profile, data) for profile in profiles().values()]
+    except FileRefused as error:
+        return Identified((), error)
+    fits = tuple(sorted((fit for fit in found if fit), key=lambda fit: (-fit.score, fit.profile)))
+    return Identified(fits, _why_none(data, fits))
+
+
+def _why_none(data: bytes, fits: tuple[Fit, ...]) -> FileRefused | None:
+    best = [fit.profile for fit in fits if fit.score == fits[0].score]
+    if len(best) == 1:
+        return None
+    if best:
+        return FileRefused(
+            f"the file fits several dialects equally well: {', '.join(best)}",
             cure="name the profile",
             code="LF-FILE-AMBIGUOUS",
         )
-    return names[0]
+    kind = media_type(data)
+    if kind in (UNKNOWN, _ARCHIVE):
+        try:
+            encoding_of(data, ["utf-8-sig", "gb18030"])
+        except FileRefused as error:
+            return error  # what is no text in any encoding we know is refused as such
+    seems = "" if kind == UNKNOWN else f"; by its first bytes it is {kind}"
+    return FileRefused(
+        f"the file is in no dialect that is known here{seems}",
+        cure="`lianfang map list` names the known ones; `lianfang map check` with one of them says what is missing",
+        code="LF-FILE-UNKNOWN",
+    )
 
 
-def _table_score(profile: Profile, data: bytes) -> int:
-    return header_score(data, profile.file.source)
-
-
-_SCORES: dict[str, Callable[[Profile, bytes], int]] = {
-    "csv": _table_score,
-    "xml": platform.score,
-    "passport": passport.score,
+_FITS: dict[str, Callable[[Profile, bytes], Fit | None]] = {
+    "csv": table.fit,
+    "xml": platform.fit,
+    "passport": passport.fit,
 }

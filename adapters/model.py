@@ -64,3 +64,14 @@ class Rendered(NamedTuple):
 
     data: bytes
     loss: tuple[str, ...]
+
+
+class Fit(NamedTuple):
+    """How a file fits a dialect."""
+
+    profile: str
+    score: int
+    """What dialects are compared by; higher fits better."""
+    sure: float
+    """Which part of what the file says of itself the dialect knows, from 0 to 1."""
+    why: tuple[str, ...]

@@ -8,7 +8,7 @@ from cryptography.x509 import Certificate
 
 from adapters import tokens
 from adapters.errors import FileRefused, RowRefused
-from adapters.model import Converted, HeldBack, RowWarning
+from adapters.model import Converted, Fit, HeldBack, RowWarning
 from adapters.plan import Plan, compile_plan
 from adapters.profile import Profile
 from adapters.provenance import held_back, origin
@@ -44,17 +44,18 @@ def read(profile: Profile, data: bytes, companions: Mapping[str, bytes]) -> Iter
     return _rows(profile, plan, lines, given, data)
 
 
-def score(_: Profile, data: bytes) -> int:
-    """Say whether a file is one of tokens: 900 or 0."""
+def fit(profile: Profile, data: bytes) -> Fit | None:
+    """Say whether a file is one of tokens: one whose header says so is enough."""
     if len(data) > FILE_BYTES_MAX or tokens.TOKEN.search(data) is None:
-        return 0
+        return None
     for line in _lines(data):
         try:
-            if tokens.take_apart(line.token).header.get("ppt") in tokens.TYPES:
-                return 900
+            kind = tokens.take_apart(line.token).header.get("ppt")
         except RowRefused:
             continue
-    return 0
+        if kind in tokens.TYPES:
+            return Fit(profile.name, 900, 1.0, (f"line {line.number} holds a token of the type {kind} (RFC 8225)",))
+    return None
 
 
 def _lines(data: bytes) -> list[_Line]:

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from adapters import markup
 from adapters.errors import FileRefused, RowRefused
-from adapters.model import Converted, HeldBack, Rendered, RowWarning
+from adapters.model import Converted, Fit, HeldBack, Rendered, RowWarning
 from adapters.plan import Plan, compile_plan
 from adapters.profile import Mapping_, Profile, Record
 from adapters.provenance import held_back, origin
@@ -40,11 +40,14 @@ def read(profile: Profile, data: bytes, _: Mapping[str, bytes]) -> Iterator[Conv
     return _one(profile, _compiled(profile)[parsed.code.removeprefix(profile.file.code_prefix)], parsed, data)
 
 
-def score(profile: Profile, data: bytes) -> int:
-    """Say whether a file is a record of this dialect: 1,000 or 0."""
+def fit(profile: Profile, data: bytes) -> Fit | None:
+    """Say whether a file is a record of this dialect: its code alone decides. FileRefused for XML that cannot be read."""
     if b"<" not in data[:16] or b"TxCode" not in data:
-        return 0
-    return 1000 * (markup.parse(data).code in profile.file.source.reads)
+        return None
+    code = markup.parse(data).code
+    if code not in profile.file.source.reads:
+        return None
+    return Fit(profile.name, 1000, 1.0, (f"it is XML, and its code {code} is one that the dialect reads",))
 
 
 def _one(profile: Profile, kind: _Compiled, parsed: markup.Parsed, data: bytes) -> Iterator[Converted | HeldBack]:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from adapters.decode import body_of, encoding_of
 from adapters.errors import FileRefused, RowRefused
 from adapters.kinds import identifier, tidy
-from adapters.profile import Source
+from adapters.model import Fit
+from adapters.profile import Profile, Source
 
 COLUMNS_MAX = 256
 CELL_CHARACTERS_MAX = 32_768
@@ -91,12 +92,27 @@ def read_table(data: bytes, source: Source) -> Table:
     return Table(headers, columns, _below(rows, len(headers), source, needed))
 
 
-def header_score(data: bytes, source: Source) -> int:
-    """Return how many known columns a file's header has; 0 when it has no header of this dialect."""
+def fit(profile: Profile, data: bytes) -> Fit | None:
+    """Say how a file's header fits a dialect; None when it has no header of it."""
+    source = profile.file.source
     try:
-        return len(read_table(data, source).columns)
+        found = read_table(data, source)
     except FileRefused:
-        return 0
+        return None
+    assert source.header is not None, "checked with the profile"
+    headers = [header for header in found.headers if header]
+    known = set(found.columns.values()) | {
+        place for place, header in enumerate(found.headers) if header in source.ignore
+    }
+    strangers = [header for place, header in enumerate(found.headers) if header and place not in known]
+    why = [
+        f"the header line has the columns that the dialect requires: {', '.join(source.header.required)}",
+        f"{len(headers) - len(strangers)} of its {len(headers)} columns are known",
+    ]
+    if strangers:
+        why.append(f"the dialect does not know {', '.join(strangers)}")
+    sure = (len(headers) - len(strangers)) / len(headers)
+    return Fit(profile.name, len(found.columns), round(sure, 2), tuple(why))
 
 
 def _records(lines: _Lines, source: Source) -> Iterator[Row]:

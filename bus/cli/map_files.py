@@ -1,0 +1,102 @@
+"""What the commands of `lianfang map` share: which profile, which file, and where lines go."""
+
+import contextlib
+import difflib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from bus.cli import show
+from bus.cli.desk import Command, Desk, named_files
+from bus.errors import Usage
+
+AUTO = "auto"
+SOME_FAILED = 3
+
+
+def source(command: Command) -> Command:
+    """Add PROFILE, FILE and --companion."""
+    for option in (
+        click.argument("profile"),
+        click.argument("file", type=click.Path(path_type=Path, dir_okay=False)),
+        click.option("--companion", multiple=True, metavar="NAME=FILE", help="A file that belongs to it."),
+    )[::-1]:
+        command = option(command)
+    return command
+
+
+def companions_of(given: tuple[str, ...]) -> dict[str, bytes]:
+    """Read the files that --companion names."""
+    return {key: path.read_bytes() for key, path in named_files(given, "--companion")}
+
+
+def profile_named(name: str, data: bytes | None = None) -> Any:
+    """Return a profile: by name, by the path of its TOML file, or for `auto` the one that fits the data."""
+    from adapters import detect, profiles  # noqa: PLC0415 - lazy: help must not pay for it
+
+    with refusals():
+        if is_path(name):
+            return _from_file(Path(name))
+        if name == AUTO and data is not None:
+            name = detect(data)
+        known = profiles()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise Usage(
+        f"there is no profile {name}", cure=f"{hint}`lianfang map list` names them", code="LF-MAP-UNKNOWN-PROFILE"
+    )
+
+
+def is_path(name: str) -> bool:
+    """Say whether a profile is given as the path of its file: names hold neither points nor slashes."""
+    return name.endswith(".toml") or "/" in name
+
+
+def _from_file(path: Path) -> Any:
+    from adapters.catalogue import load  # noqa: PLC0415 - lazy: help must not pay for it
+
+    beside = {item.name: item.read_text("utf-8") for item in path.parent.glob("*.records.toml")}
+    return load(path.read_text("utf-8"), beside, path.name)
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what the adapters refuse as a whole into what the command line says."""
+    from adapters.errors import AdapterError  # noqa: PLC0415 - lazy: help must not pay for it
+
+    try:
+        yield
+    except AdapterError as error:
+        raise Usage(error.cause, cure=error.cure, code=error.code) from error
+
+
+@contextlib.contextmanager
+def lines_to(out: Path | None, desk: Desk) -> Iterator[Callable[[str], None]]:
+    """Give what writes a line: to a file that appears whole or not at all, to standard output, or nowhere."""
+    if out is None:
+        yield (lambda _: None) if desk.as_json else show.emit_text
+        return
+    with file_at(out) as file:
+        yield lambda line: _write_line(file, line)
+
+
+@contextlib.contextmanager
+def file_at(out: Path) -> Iterator[IO[bytes]]:
+    """Give a file for its owner alone that appears whole or not at all."""
+    part = out.with_name(f".{out.name}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_line(file: IO[bytes], line: str) -> None:
+    file.write(line.encode() + b"\n")
