@@ -27,6 +27,7 @@ CEILING = "LF-POLICY-CEILING"
 FLOOR = "LF-POLICY-FLOOR"
 NO_READER = "LF-POLICY-NO-READER"
 _RELIEF = frozenset({"lift", "release"})
+_EXTENSION = "extend"
 
 
 class Pin(Protocol):
@@ -134,7 +135,8 @@ class Bundle:
         floor = self._floors.get(message_type)
         if floor is None:
             return frozenset()
-        return frozenset(floor.relief if kind in _RELIEF and floor.relief is not None else floor.classes)
+        instead = floor.relief if kind in _RELIEF else floor.extension if kind == _EXTENSION else None
+        return frozenset(floor.classes if instead is None else instead)
 
     def owner(self, message_type: str) -> Owner | None:
         """Return whose job a message is, or None where it is nobody's."""

@@ -85,10 +85,11 @@ class Rule(_Strict):
 
 
 class Floor(_Strict):
-    """What a message must not withhold; `relief` where it lifts or releases."""
+    """What a message must not withhold; `relief` where it lifts or releases, `extension` where it prolongs."""
 
     classes: Words
     relief: Words | None = None
+    extension: Words | None = None
     why: Text
 
 
@@ -192,7 +193,8 @@ def read(contents: Mapping[str, bytes]) -> Files:
     for name, keyed in (("floors.yaml", files.floors), ("owners.yaml", files.owners)):
         _known(f"{name}", keyed, message_classes(), "message type")
     for message, floor in files.floors.items():
-        _known(f"floors.yaml, {message}", [*floor.classes, *(floor.relief or [])], message_classes()[message], "class")
+        named = [*floor.classes, *(floor.relief or []), *(floor.extension or [])]
+        _known(f"floors.yaml, {message}", named, message_classes()[message], "class")
     _check_exhaustive(files)
     return files
 
