@@ -109,7 +109,7 @@ GUARDS: Mapping[str, Guard] = {
     "basis_misfits": Guard(
         "the legal basis stated is none of the purpose's",
         "another legal basis",
-        "state a legal basis of that purpose with --basis",
+        "state a legal basis of that purpose with --legal-basis; `lianfang policy show` names them",
         _basis_misfits,
     ),
 }

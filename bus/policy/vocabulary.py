@@ -103,4 +103,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint for a word that is not known: the nearest one, or all there are."""
     words = sorted(known)
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(words)}"
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(filter(None, words))}"
