@@ -16,7 +16,6 @@ from adapters.model import Fit
 from adapters.papers import UNKNOWN, media_type
 from adapters.profile import Profile
 
-
 _ARCHIVE = "application/zip"
 
 

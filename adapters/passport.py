@@ -44,6 +44,15 @@ def read(profile: Profile, data: bytes, companions: Mapping[str, bytes]) -> Iter
     return _rows(profile, plan, lines, given, data)
 
 
+def cells_of(raw: bytes, companions: Mapping[str, bytes]) -> dict[str, str]:
+    """Return what is taken out of one line with a token, by the names that a profile uses."""
+    line = _lines(raw)[0]
+    try:
+        return dict(zip(COLUMNS, _cells(line, tokens.certificates(companions), []), strict=True))
+    except RowRefused:
+        return {COLUMNS[0]: line.evidence}
+
+
 def fit(profile: Profile, data: bytes) -> Fit | None:
     """Say whether a file is one of tokens: one whose header says so is enough."""
     if len(data) > FILE_BYTES_MAX or tokens.TOKEN.search(data) is None:

@@ -59,7 +59,7 @@ class Carrier:
         carried: dict[str, str] = {}
         inexact: list[str] = []
         for path, verbs in self._fields.items():
-            value = _at(message, path)
+            value = value_at(message, path)
             if value is None:
                 continue
             if verbs.parse.kind == "paper":
@@ -127,7 +127,7 @@ _FORMS: dict[str, Callable[[Any, Mapping_, ProfileFile], str | None]] = {
 }
 
 
-def _at(message: Any, path: str) -> Any:
+def value_at(message: Any, path: str) -> Any:
     """Return what stands at a path; None when it is not set. An enumeration comes as its name."""
     value = message
     for piece in path.split("."):
@@ -150,7 +150,7 @@ def _at(message: Any, path: str) -> Any:
 
 
 def _name_at(message: Message, path: str) -> str:
-    return str(_at(message, path))
+    return str(value_at(message, path))
 
 
 def _left_over(message: Any, prefix: str, kind: str, carried: Mapping[str, str]) -> list[str]:

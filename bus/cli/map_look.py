@@ -1,5 +1,6 @@
-"""`lianfang map identify`: which format a file is in, by its content alone."""
+"""`lianfang map identify` and `preview`: which format a file is in, and one row of it seen through a profile."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import click
 
 from bus.cli import show
 from bus.cli.desk import Desk, desk
+from bus.cli.map_files import SOME_FAILED, companions_of, profile_named, refusals, source
 
 _NOT_FOUND = 5
 
@@ -44,3 +46,47 @@ def _identified(answer: dict[str, Any]) -> Iterator[str]:
         yield from show.wrapped(f"cure: {answer['cure']}", "  ")
     for fit in answer["fits"][1 if answer["profile"] else 0 :]:
         yield from show.wrapped(f"it would also fit {fit['profile']}: {'; '.join(fit['why'])}", "  ")
+
+
+@click.command()
+@source
+@click.option("--row", type=click.IntRange(1), required=True, help="Which row, counted from 1.")
+@desk
+def preview(desk: Desk, profile: str, file: Path, companion: tuple[str, ...], row: int) -> None:
+    """Show one row of FILE: its cells, each field made of them and how, and what is not carried.
+
+    It shows what the file holds, so it is for whoever may read the file.
+    """
+    from adapters.preview import preview as look  # noqa: PLC0415 - lazy: help must not pay for it
+
+    data = file.read_bytes()
+    chosen = profile_named(profile, data)
+    with refusals():
+        seen = look(chosen, data, row, companions_of(companion))
+    desk.answer(seen, _previewed)
+    raise click.exceptions.Exit(SOME_FAILED if seen["refused"] else 0)
+
+
+def _previewed(seen: dict[str, Any]) -> Iterator[str]:
+    kind = (seen["type"] or "no message").rpartition(".")[2]
+    yield f"{seen['profile']} {seen['version']}, row {seen['row']}, line {seen['line']}: {kind}"
+    yield from show.table(
+        ("line", "column", "in the file"), [(cell["line"], cell["column"], cell["text"]) for cell in seen["cells"]]
+    )
+    if seen["fields"]:
+        yield ""
+        yield from show.table(
+            ("field", "verb", "column", "value"),
+            [(item["field"], item["verb"], item["column"] or "-", _value(item["value"])) for item in seen["fields"]],
+        )
+    for item in seen["not_carried"]:
+        yield from show.wrapped(f"not carried: column {item['column']}, line {item['line']}: {item['why']}")
+    for item in seen["warnings"]:
+        yield from show.wrapped(f"warning {item['code']}, {item['field']}: {item['cause']}")
+    if refused := seen["refused"]:
+        yield from show.wrapped(f"refused: {refused['code']}: {refused['cause']}")
+        yield from show.wrapped(f"cure: {refused['cure']}")
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
