@@ -10,8 +10,10 @@ import structlog
 from sqlalchemy import delete, or_, select, update
 
 from bus import leaves, limits, store
+from bus.orders import states
 from bus.outbound import PASSING_TYPES
 from bus.parts import Parts
+from bus.passing import move_order
 from bus.transport import Outgoing, Settled
 from schemas import registry
 
@@ -148,4 +150,6 @@ class Queue:
                     .where(table.c.row_id == row.row_id)
                     .values(state="expired", code="LF-OUT-EXPIRED", settled_ms=now)
                 )
+                if row.type in states.RESULT_OF:
+                    move_order(transaction, row.message_id, states.EXPIRED, now)
         return len(rows)
