@@ -265,6 +265,15 @@ class AuditLog:
             row = connection.execute(query).first()
         return None if row is None else self._with_cosignatures(int(row.size), bytes(row.note))
 
+    def checkpoint_after(self, size: int, stretch: int) -> Checkpoint | None:
+        """Return the newest checkpoint of at most `stretch` entries beyond `size`, else the next one; None when none is."""
+        table = store.checkpoints
+        later = select(table).where(table.c.size > size)
+        near = later.where(table.c.size <= size + stretch).order_by(table.c.size.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(near).first() or connection.execute(later.order_by(table.c.size).limit(1)).first()
+        return None if row is None else parse_checkpoint(bytes(row.note))
+
     def _with_cosignatures(self, size: int, note: bytes) -> Checkpoint:
         query = select(store.cosignatures.c.line).where(store.cosignatures.c.size == size)
         with self._engine.connect() as connection:

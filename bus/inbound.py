@@ -178,7 +178,8 @@ class Inbound:
         """Refuse what is out of time, of another version or type, or not this sender's to send."""
         assert item.envelope is not None
         header, now = item.envelope.header, self._parts.clock.now_ms()
-        if header.expires_at_ms < now:
+        # How long it is taken is not the sender's word alone: an old key, stolen, could date a message back for ever.
+        if min(header.expires_at_ms, header.sent_at_ms + limits.LIFETIME_MS[header.lane]) < now:
             item.outcome, item.code = EXPIRED, "LF-IN-EXPIRED"
         elif header.sent_at_ms > now + limits.CLOCK_SKEW_MS_MAX:
             item.outcome, item.code = REFUSED, "LF-IN-CLOCK-SKEW"

@@ -18,6 +18,15 @@ SHIPMENT_LEAVES_MAX = 512
 SHIPMENT_BYTES_MAX = 512 * 1024
 """Bytes of log entries in one Checkpoint message."""
 
+SHIPMENT_STRETCH_MAX = 4096
+"""Log entries shipped under one checkpoint, where there are older checkpoints to stop at."""
+
+SHIPMENT_WAITING_BYTES_MAX = 32 * 1024 * 1024
+"""Log entries of one agency that wait in a witness's memory for the last part of their shipment."""
+
+SUBJECT_VALUES_MAX = 4096
+"""Keyed values that an auditor keeps of one agency for one question."""
+
 LIFETIME_MS = {"urgent": 48 * 3600 * 1000, "normal": 7 * 86400 * 1000, "bulk": 30 * 86400 * 1000}
 """How long after sealing a receiver still takes a message, by lane."""
 

@@ -246,6 +246,11 @@ class Node:
     def _take_directory(self, message_id: bytes) -> None:
         body, _ = self._body(message_id)
         self.parts.directory = self.pinned.take_directory(body)
+        # A bundle that came before the keys under which it is signed has its turn again.
+        table = store.messages
+        refused = (table.c.handover == "failed", table.c.type == "lianfang.v1.PolicyBundle")
+        with self.parts.write() as connection:
+            connection.execute(update(table).where(*refused).values(handover="pending"))
 
     def _take_bundle(self, message_id: bytes) -> None:
         body, _ = self._body(message_id)

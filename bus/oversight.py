@@ -64,8 +64,9 @@ class Oversight:
             if cosigned >= newest.size or (shipped.size >= newest.size and now - shipped.at_ms < _SHIP_AGAIN_MS):
                 continue
             start = cosigned if now - shipped.at_ms >= _SHIP_AGAIN_MS else max(cosigned, shipped.size)
-            sent += self._ship_to(witness, start, newest.size, newest.note)
-            self._shipped[witness] = _Shipped(newest.size, now)
+            covering = log.checkpoint_after(start, limits.SHIPMENT_STRETCH_MAX) or newest
+            sent += self._ship_to(witness, start, covering.size, covering.note)
+            self._shipped[witness] = _Shipped(covering.size, now)
         return sent
 
     def _ship_to(self, witness: str, start: int, size: int, note: bytes) -> int:
@@ -135,6 +136,10 @@ class Oversight:
         if start != first + len(waiting):
             first, waiting = start, []
         waiting += leaves
+        if sum(map(len, waiting)) > limits.SHIPMENT_WAITING_BYTES_MAX:
+            self._parts_waiting.pop(agency, None)
+            _log.warning("witness.shipment_too_long", peer=agency, size=size)
+            return False
         self._parts_waiting[agency] = (first, waiting)
         if first > mirror.size or first + len(waiting) != size:
             return False
@@ -189,28 +194,24 @@ class Oversight:
             _log.warning("witness.refusal", peer=witness, code=error.code)
 
     def keep_answer(self, query_id: bytes, agency: str, status: str, values: dict[str, list[str]]) -> None:
-        """Keep an agency's answer to a subject query; the first one holds."""
+        """Keep an agency's answer to a subject query, with what it answered before: no later value hides an earlier one.
+
+        An agency answers for the message and again for each account that its sender passed on, in any order.
+        """
         table = store.subject_answers
+        which = (table.c.query_id == query_id, table.c.agency == agency)
+        status = store.text(status, table.c.status)
         with self._parts.write() as connection:
-            known = connection.execute(
-                select(table.c.status).where(table.c.query_id == query_id, table.c.agency == agency)
-            ).first()
+            known = connection.execute(select(table.c.status, table.c["values"]).where(*which)).first()
+            merged = _merged(json.loads(known.values) if known is not None else {}, values)
+            found = {
+                "status": known.status if known is not None and known.status == "FOUN" else status,
+                "values": json.dumps(merged, sort_keys=True).encode(),
+            }
             if known is None:
-                connection.execute(
-                    table.insert(),
-                    {
-                        "query_id": query_id,
-                        "agency": agency,
-                        "status": status,
-                        "values": json.dumps(values, sort_keys=True).encode(),
-                    },
-                )
-            elif known.status != "FOUN" and status == "FOUN":
-                connection.execute(
-                    table.update()
-                    .where(table.c.query_id == query_id, table.c.agency == agency)
-                    .values(status=status, values=json.dumps(values, sort_keys=True).encode())
-                )
+                connection.execute(table.insert(), {"query_id": query_id, "agency": agency, **found})
+            else:
+                connection.execute(table.update().where(*which).values(**found))
 
     def answers(self, query_id: bytes) -> dict[str, tuple[str, dict[str, list[str]]]]:
         """Return {agency: (status, {quarter: [hex value]})} of a subject query so far."""
@@ -218,3 +219,15 @@ class Oversight:
         with self._parts.engine.connect() as connection:
             rows = connection.execute(select(table).where(table.c.query_id == query_id)).all()
         return {row.agency: (row.status, json.loads(row.values)) for row in rows}
+
+
+def _merged(held: dict[str, list[str]], added: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the values of both, by quarter; an agency that answers without end is heard up to a limit, in order."""
+    merged = {quarter: list(values) for quarter, values in held.items()}
+    count = sum(map(len, merged.values()))
+    for quarter, values in added.items():
+        for value in values:
+            if count < limits.SUBJECT_VALUES_MAX and value not in merged.setdefault(quarter, []):
+                merged[quarter].append(value)
+                count += 1
+    return merged

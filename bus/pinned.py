@@ -6,17 +6,19 @@ start; from then on only the successor rules of bus/directory.py and bus/policy/
 
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
 from bus import leaves, store
 from bus.clock import Clock
 from bus.directory import Directory, DirectoryRefused
-from bus.errors import Refused, Usage
+from bus.errors import Refused, Retry, Usage
 from bus.keyservice.protocol import Keys
 from bus.parts import Parts
 from bus.policy.bundle import Bundle
 from bus.policy.errors import PolicyError
+from schemas.v1 import federation_pb2
 
 _DIRECTORY, _POLICY = "directory", "policy"
 
@@ -61,6 +63,7 @@ class Pinned:
         try:
             directory = Directory.load(document, pinned=self.parts.directory, now_ms=self._clock.now_ms())
         except DirectoryRefused as error:
+            _wait_for_predecessor(_directory_serial(document), self.parts.directory.serial)
             self._record("DIRECTORY", error.code)
             raise Refused(error.cause, cure=error.cure, code=error.code) from error
         self._keys.install_directory(document)
@@ -79,6 +82,7 @@ class Pinned:
                 now_ms=self._clock.now_ms(),
             )
         except PolicyError as error:
+            _wait_for_predecessor(_bundle_serial(document), self.parts.bundle.serial)
             self._record("POLICY", error.code)
             raise Refused(error.cause, cure=error.cure, code=error.code) from error
         self._keys.install_policy(document)
@@ -113,3 +117,31 @@ class Pinned:
                 connection.execute(store.state.insert(), {"name": name, "value": document})
             else:
                 connection.execute(store.state.update().where(store.state.c.name == name).values(value=document))
+
+
+def _wait_for_predecessor(serial: int, pinned: int) -> None:
+    """Raise Retry for a document that is further on than the next one: whoever carries them may have changed their order."""
+    if serial > pinned + 1:
+        raise Retry(
+            f"serial {serial} has come, and {pinned + 1} before it has not",
+            cure="nothing to do while it is on its way; else ask the co-ordinating centre for it",
+            code="LF-PINNED-AHEAD",
+        )
+
+
+def _directory_serial(document: bytes) -> int:
+    """Return the serial that a directory names, believed by nobody; 0 for what is none."""
+    try:
+        outer = federation_pb2.Directory.FromString(document)
+        return int(federation_pb2.DirectoryBody.FromString(outer.body).serial)
+    except DecodeError:
+        return 0
+
+
+def _bundle_serial(document: bytes) -> int:
+    """Return the serial that a bundle names, believed by nobody; 0 for what is none."""
+    try:
+        outer = federation_pb2.PolicyBundle.FromString(document)
+        return int(federation_pb2.PolicyBundleBody.FromString(outer.body).serial)
+    except DecodeError:
+        return 0

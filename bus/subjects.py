@@ -8,9 +8,11 @@ answer too. The values are useless to anyone but the log they are the key to.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import select
+
 from audit import review
-from bus import leaves, questions
-from bus.errors import NotFound
+from bus import leaves, questions, store
+from bus.errors import NotFound, Retry
 from bus.opening import Opening, classes_of_fields
 from bus.outbound import Draft, Outbound, require_sent
 from bus.oversight import Oversight
@@ -20,6 +22,7 @@ from schemas.v1 import common_pb2, oversight_pb2
 
 SUBJECT = Actor("svc-subject", service=True)
 _AUDIT = Statement("audit", "ATF5")
+_QUERY = "lianfang.v1.SubjectQuery"
 _STATUS_SCHEME = "iso20022.InvestigationStatus"
 _VALUES_MAX = 64
 """Values in one answer, newest quarter first; the schema takes no more (16 years of one account)."""
@@ -105,15 +108,37 @@ class Subjects:
         values = self._parts.keys.subject_values(envelope.payload, query.field)
         self._answer(asker, query.query_id, message_id, values)
         if envelope.header.sender == self._parts.agency:
-            self._forward(query, envelope.header.type, asker)
+            self._forward(query, message_id, envelope.header.type, asker)
 
     def answer_forward(self, message_id: bytes) -> None:
-        """Answer the asker with our value of a subject that its holder passed to us; the subject itself is not read."""
+        """Answer the asker with our value of a subject that its holder passed to us; the subject itself is not read.
+
+        The asker is who sent us the question that the forward follows from: no member makes us answer where no auditor
+        asked, or somebody whom it names itself.
+        """
+        envelope, _ = self._opening.look(message_id)
+        asker = self._asker(envelope.header.causation_id)
         opened = self._opening.open(message_id, ("CASE_META",), SUBJECT, _AUDIT)
         forward = opened.message
         assert isinstance(forward, oversight_pb2.SubjectForward)
-        values = self._parts.keys.subject_values(opened.envelope.payload, "account")
-        self._answer(forward.asker, forward.query_id, message_id, values)
+        values = self._parts.keys.subject_values(envelope.payload, "account")
+        self._answer(asker, forward.query_id, message_id, values)
+
+    def _asker(self, query_message_id: bytes) -> str:
+        """Return who sent us a question. Retry while there is none: the forward may have overtaken it."""
+        table = store.messages
+        query = select(table.c.sender).where(
+            table.c.message_id == query_message_id, table.c.direction == "in", table.c.type == _QUERY
+        )
+        with self._parts.engine.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise Retry(
+                "the question that this subject was passed on for has not arrived",
+                cure="nothing to do; it is put aside when none comes",
+                code="LF-SUBJECT-NO-QUERY",
+            )
+        return str(row.sender)
 
     def keep_answer(self, message_id: bytes) -> None:
         """Keep an agency's answer."""
@@ -139,7 +164,7 @@ class Subjects:
         )[0]
         require_sent(outcome)
 
-    def _forward(self, query: oversight_pb2.SubjectQuery, type_name: str, asker: str) -> None:
+    def _forward(self, query: oversight_pb2.SubjectQuery, query_message_id: bytes, type_name: str, asker: str) -> None:
         if classes_of_fields(type_name, [query.field])[query.field] != "ACCOUNT_ID":
             return
         opened = self._opening.open(query.message_id, ("ACCOUNT_ID",), SUBJECT, _AUDIT)
@@ -152,6 +177,12 @@ class Subjects:
         )
         for number, account in enumerate(accounts):
             body = oversight_pb2.SubjectForward(query_id=query.query_id, asker=asker, account=account)
-            fingerprint = self._parts.keys.fingerprint([b"subject-forward" + query.query_id + bytes([number])])[0]
-            outcome = self._outbound.send([Draft(body, holders, "normal", fingerprint=fingerprint)], SUBJECT, _AUDIT)[0]
-            require_sent(outcome)
+            record = b"subject-forward" + query_message_id + number.to_bytes(4, "big")
+            draft = Draft(
+                body,
+                holders,
+                "normal",
+                causation_id=query_message_id,
+                fingerprint=self._parts.keys.fingerprint([record])[0],
+            )
+            require_sent(self._outbound.send([draft], SUBJECT, _AUDIT)[0])

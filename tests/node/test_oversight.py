@@ -1,6 +1,7 @@
 """A log's owner, a witness and a centre that cheat; and the auditor who asks."""
 
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,17 @@ def test_nobody_but_an_auditor_searches(simulation: Simulation, agency: str) -> 
         simulation.operation(agency, "audit.ask", message_id=message_id.hex(), field="account", **AUDIT)
 
 
+def _follows(simulation: Simulation, document: bytes) -> bytes:
+    """Return a directory's proper successor, with nothing changed."""
+    before = federation_pb2.Directory.FromString(document).body
+    body = federation_pb2.DirectoryBody.FromString(before)
+    body.serial += 1
+    body.previous_sha256 = sha256(before).digest()
+    data = body.SerializeToString(deterministic=True)
+    signatures = [enrolment.sign(simulation.services[name], "directory", data) for name in ("centre", "auditor")]
+    return enrolment.put_together("directory", data, signatures)
+
+
 def _successor(simulation: Simulation, signers: tuple[str, ...], change) -> bytes:
     document = (simulation.federation.node("centre") / "directory.bin").read_bytes()
     old = federation_pb2.Directory.FromString(document)
@@ -180,6 +192,18 @@ def test_a_directory_travels_and_is_pinned_everywhere(simulation: Simulation) ->
         assert not simulation.nodes[name].parts.directory.is_active("telecom-c")
         simulation.crash(name)  # pinned: a restart keeps it
         assert simulation.nodes[name].parts.directory.serial == 2
+
+
+def test_directories_that_the_broker_brings_in_another_order_are_all_taken(simulation: Simulation) -> None:
+    """Whoever runs the broker holds a directory back until after its successor: the node waits, and takes both."""
+    first = (simulation.federation.node("centre") / "directory.bin").read_bytes()
+    second = _follows(simulation, first)
+    for document in (_follows(simulation, second), second):
+        envelope = stage.sealed_by(simulation, "centre", federation_pb2.Directory.FromString(document), ("bank-a",))
+        stage.deliver(simulation, "bank-a", envelope, "centre", "normal", "Directory")
+        simulation.run(5)
+    simulation.run(30, quiet_rounds=40)
+    assert simulation.nodes["bank-a"].parts.directory.serial == 3
 
 
 def test_an_old_directory_is_refused_after_a_new_one(simulation: Simulation) -> None:

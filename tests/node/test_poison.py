@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from bus import store
+from bus import limits, store
 from bus.keyservice.protocol import SealRequest
 from bus.outbound import Draft, Sent
 from bus.parts import Actor, Statement
@@ -14,9 +14,6 @@ from bus.transport import Disposition
 from schemas.v1 import common_pb2, envelope_pb2, oversight_pb2, workflow_pb2
 from tests.node import stage
 from tests.simulator import Simulation
-
-_CORE = Actor("svc-core", service=True)
-_STOPPING = Statement("stop_payment", "ATF20")
 
 
 def _handover(simulation: Simulation, agency: str, message_id: bytes) -> str:
@@ -35,7 +32,13 @@ def _id(envelope: bytes) -> bytes:
 
 
 def _sealed(
-    simulation: Simulation, agency: str, body, to: str, classes: tuple[str, ...], lane: str = "normal"
+    simulation: Simulation,
+    agency: str,
+    body,
+    to: str,
+    classes: tuple[str, ...],
+    lane: str = "normal",
+    causation_id: bytes = b"",
 ) -> bytes:
     """Seal a body with classed fields past every check of the agency's own node."""
     now = simulation.clock.at_ms
@@ -48,12 +51,24 @@ def _sealed(
         expires_at_ms=now + 86_400_000,
         policy_serial=1,
         correlation_id=bytes(16),
-        causation_id=b"",
+        causation_id=causation_id,
         body=body.SerializeToString(deterministic=True),
         compartments=(Compartment(1, classes, (to,)),),
         inline_grant=True,
     )
     return simulation.services[agency].seal([request])[0]
+
+
+def _unsealed(simulation: Simulation, change) -> bytes:
+    """Return the payload of a notice of bank-a without its boxes, its header changed."""
+
+    def strip(header, sealed) -> None:
+        change(header, sealed)
+        header.grant_id, header.sequence = b"", 0
+        sealed.ClearField("boxes")
+        sealed.ClearField("inline_grant")
+
+    return stage.rebuilt(stage.sealed_notice(simulation), strip)
 
 
 def _good_query(simulation: Simulation) -> None:
@@ -79,13 +94,7 @@ def test_a_grant_that_is_none_stops_no_other_hand_over(simulation: Simulation) -
 
 def test_a_forward_to_nobody_stops_no_other_hand_over(simulation: Simulation) -> None:
     """A member names an asker who does not exist: no other message waits for that one."""
-    context = common_pb2.CaseContext(purpose="audit", legal_basis="ATF5")
-    forward = oversight_pb2.SubjectForward(
-        case_context=context, query_id=bytes(16), asker="nobody", account=common_pb2.AccountRef(number="1")
-    )
-    classes = ("CASE_META", "ACCOUNT_ID")
-    bad = _sealed(simulation, "bank-a", forward, "police-a", classes)
-    stage.deliver(simulation, "police-a", bad, "bank-a", "normal", "SubjectForward")
+    _forward(simulation, bytes(16), "nobody", "1")
     _good_query(simulation)
     with simulation.nodes["police-a"].parts.engine.connect() as connection:
         states = [tuple(row) for row in connection.execute(select(store.messages.c.type, store.messages.c.handover))]
@@ -96,21 +105,16 @@ def test_a_forward_to_nobody_stops_no_other_hand_over(simulation: Simulation) ->
 def test_a_number_that_no_database_holds_is_refused_on_record(simulation: Simulation, field: str) -> None:
     """A header with a number beyond 63 bits is refused and kept, and the batch it came in is taken."""
 
-    def grow(header, sealed) -> None:
+    def grow(header, _) -> None:
         setattr(header, field, 1 << 63)
-        header.grant_id, header.sequence = b"", 0
-        sealed.ClearField("boxes")
-        sealed.ClearField("inline_grant")
 
-    bad = stage.signed(simulation.services["bank-a"], "bank-a", stage.rebuilt(stage.sealed_notice(simulation), grow))
+    bad = stage.signed(simulation.services["bank-a"], "bank-a", _unsealed(simulation, grow))
     assert stage.deliver(simulation, "police-a", bad) is Disposition.ACK
     assert _quarantined(simulation, "police-a") == ["LF-SEAL-FORM"]
 
 
 def test_a_receipt_that_asks_for_a_grant_that_never_was_is_forgotten(simulation: Simulation) -> None:
     """A receiver that says it lacks the grant of an unsealed message moves nothing and stops nothing."""
-    update = workflow_pb2.Receipt(message_id=bytes(16), payload_sha256=bytes(32), outcome=1, received_at_ms=1)
-    del update
     body = envelope_pb2.Grant(body=b"x", signature=bytes(64))
     node = simulation.nodes["bank-a"]
     outcome = node.outbound.send(
@@ -156,3 +160,112 @@ def test_a_cosignature_of_an_impossible_size_is_forgotten(simulation: Simulation
     lie = oversight_pb2.Cosignature(origin="lianfang/audit/bank-a", size=1 << 63, line=b"x")
     bad = stage.sealed_by(simulation, "auditor", lie, ("bank-a",), "bulk")
     assert stage.deliver(simulation, "bank-a", bad, "auditor", "bulk", "Cosignature") is Disposition.ACK
+
+
+def _forward(simulation: Simulation, query_message_id: bytes, asker: str, account: str) -> bytes:
+    """Pass a subject on from bank-a to police-a, past every check of bank-a's node; return the forward's id."""
+    forward = oversight_pb2.SubjectForward(
+        case_context=common_pb2.CaseContext(purpose="audit", legal_basis="ATF5"),
+        query_id=bytes(16),
+        asker=asker,
+        account=common_pb2.AccountRef(number=account),
+    )
+    bad = _sealed(simulation, "bank-a", forward, "police-a", ("CASE_META", "ACCOUNT_ID"), causation_id=query_message_id)
+    stage.deliver(simulation, "police-a", bad, "bank-a", "normal", "SubjectForward")
+    simulation.run(20)
+    return _id(bad)
+
+
+def _answers_sent(simulation: Simulation, agency: str) -> list[str]:
+    query = select(store.messages.c.recipients).where(
+        store.messages.c.type == "lianfang.v1.SubjectAnswer", store.messages.c.direction == "out"
+    )
+    with simulation.nodes[agency].parts.engine.connect() as connection:
+        return [row.recipients for row in connection.execute(query)]
+
+
+def test_no_member_makes_another_answer_where_no_auditor_asked(simulation: Simulation) -> None:
+    """A bank that guesses an account and passes it on without a question gets no answer sent, and opens nothing."""
+    stage.send_notice(simulation)
+    before = simulation.nodes["police-a"].parts.log.size
+    _forward(simulation, bytes(16), "auditor", "6222020200012345678")
+    assert _answers_sent(simulation, "police-a") == []
+    assert (
+        len([entry for entry in stage.entries(simulation, "police-a")[before:] if entry.system == "svc-subject"]) == 0
+    )
+
+
+def test_a_forward_is_answered_to_who_asked_and_nobody_else(simulation: Simulation) -> None:
+    """Whom a forward names as the asker counts for nothing."""
+    _good_query(simulation)
+    query = select(store.messages.c.message_id).where(store.messages.c.type == "lianfang.v1.SubjectQuery")
+    with simulation.nodes["police-a"].parts.engine.connect() as connection:
+        question = connection.execute(query).scalar()
+    before = len(_answers_sent(simulation, "police-a"))
+    _forward(simulation, question, "bank-b", "6222020200012345678")
+    assert _answers_sent(simulation, "police-a")[before:] == ["auditor"]
+
+
+def test_no_answer_hides_an_earlier_one(simulation: Simulation) -> None:
+    """A member that makes another agency answer for a wrong account too adds values, and takes none away."""
+    oversight = simulation.nodes["auditor"].oversight
+    oversight.keep_answer(bytes(16), "police-a", "FOUN", {"2026Q4": ["aa"]})
+    oversight.keep_answer(bytes(16), "police-a", "NFOU", {})
+    oversight.keep_answer(bytes(16), "police-a", "FOUN", {"2026Q4": ["bb", "aa"], "2026Q3": ["cc"]})
+    assert oversight.answers(bytes(16)) == {"police-a": ("FOUN", {"2026Q4": ["aa", "bb"], "2026Q3": ["cc"]})}
+
+
+def test_an_agency_that_answers_without_end_is_heard_up_to_a_limit(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an auditor keeps of one agency for one question has an end."""
+    monkeypatch.setattr(limits, "SUBJECT_VALUES_MAX", 3)
+    oversight = simulation.nodes["auditor"].oversight
+    for number in range(5):
+        oversight.keep_answer(bytes(16), "police-a", "FOUN", {"2026Q4": [f"{number:02x}"]})
+    assert oversight.answers(bytes(16))["police-a"][1] == {"2026Q4": ["00", "01", "02"]}
+
+
+def test_a_shipment_without_end_does_not_fill_its_witness(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that ships parts of a shipment that never ends is let wait up to a limit, then forgotten."""
+    monkeypatch.setattr(limits, "SHIPMENT_WAITING_BYTES_MAX", 3000)
+    auditor = simulation.nodes["auditor"]
+    simulation.run(10)
+    start = auditor.oversight.mirror("bank-a").size
+    root = "A" * 43 + "="
+    note = f"lianfang/audit/bank-a\n{10**15}\n{root}\n\n\u2014 lianfang/audit/bank-a AAAAAAAA\n".encode()
+    held = []
+    for part in range(6):
+        body = oversight_pb2.Checkpoint(
+            origin="lianfang/audit/bank-a", start=start + part * 2, leaves=[bytes(500)] * 2, note=note
+        )
+        bad = _sealed(simulation, "bank-a", body, "auditor", ("CASE_META",), "bulk")
+        stage.deliver(simulation, "auditor", bad, "bank-a", "bulk", "Checkpoint")
+        _, waiting = auditor.oversight._parts_waiting.get("bank-a", (0, []))
+        held.append(sum(map(len, waiting)))
+    assert held == [1000, 2000, 3000, 0, 1000, 2000]
+
+
+def test_a_long_log_is_shipped_in_stretches(simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A witness that was away is brought up to date checkpoint by checkpoint, so that an honest log never meets the limit."""
+    monkeypatch.setattr(limits, "SHIPMENT_STRETCH_MAX", 3)
+    node = simulation.nodes["bank-a"]
+    for number in range(6):
+        stage.send_notice(simulation, account=f"622202020001234{number:04d}")
+        node.parts.log.checkpoint(lambda text: node.parts.keys.sign("log", text))
+    simulation.run(60, quiet_rounds=40)
+    assert node.parts.log.cosigned_size("auditor") == node.parts.log.size
+
+
+def test_how_long_a_message_is_taken_is_not_its_senders_word_alone(simulation: Simulation) -> None:
+    """A message that its sender calls good for ever is taken no longer than its lane allows: an old key dates nothing back."""
+
+    def stretch(header, _) -> None:
+        header.expires_at_ms = 2**62
+
+    kept = stage.signed(simulation.services["bank-a"], "bank-a", _unsealed(simulation, stretch))
+    simulation.clock.advance(limits.LIFETIME_MS["normal"] + 60_000)
+    stage.deliver(simulation, "police-a", kept)
+    assert _quarantined(simulation, "police-a") == ["LF-IN-EXPIRED"]
