@@ -10,6 +10,9 @@ from adapters.errors import FileRefused
 
 _CHUNK_BYTES = 1 << 20
 _PYTHON_NAME = {"utf-8-sig": "utf-8", "gb18030": "gb18030"}
+_WORKBOOK_MARKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+"""How a .xlsx (a ZIP archive) and an old .xls begin, whatever the file is called."""
+
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 FILE_BYTES_MAX = 1 << 30
 
@@ -21,6 +24,12 @@ def encoding_of(data: bytes, allowed: list[str]) -> str:
     if len(data) > FILE_BYTES_MAX:
         raise FileRefused(
             "the file is larger than 1 GiB", cure="split it, with the header in each part", code="LF-FILE-SIZE"
+        )
+    if data.startswith(_WORKBOOK_MARKS):
+        raise FileRefused(
+            "the file is a spreadsheet's workbook or an archive, whatever its name says",
+            cure="export it from the system as CSV; what a spreadsheet saves as CSV may have lost digits",
+            code="LF-FILE-WORKBOOK",
         )
     if data.startswith(_WIDE_MARKS):
         raise FileRefused("the file is UTF-16", cure="save it as UTF-8 or GB18030", code="LF-FILE-ENCODING")

@@ -7,6 +7,7 @@
 
 import difflib
 import importlib
+import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -63,6 +64,10 @@ class Timers(_Strict):
     receipt_bulk_s: float = Field(default=21600.0, gt=0)
     append_deadline_s: float = Field(default=2.0, gt=0)
 
+    def receipt_waits_s(self) -> dict[str, float]:
+        """Return, by lane, how long a receipt may take."""
+        return {"urgent": self.receipt_urgent_s, "normal": self.receipt_normal_s, "bulk": self.receipt_bulk_s}
+
 
 class Operator(_Strict):
     """A person at this agency, known by the user id that the kernel gives for the control socket's peer."""
@@ -107,6 +112,13 @@ def load(directory: Path, environment: Mapping[str, str] | None = None) -> tuple
             cure="make one with `lianfang node init`, or name another directory with --dir",
             code="LF-CONFIG-MISSING",
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = (error.strerror or "").lower() if isinstance(error, OSError) else f"byte {error.start + 1} is not UTF-8"
+        raise Usage(
+            f"{path} cannot be read: {why}",
+            cure="it is a text file in UTF-8 that the user who runs the node may read",
+            code="LF-CONFIG-UNREADABLE",
+        ) from None
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -118,7 +130,7 @@ def load(directory: Path, environment: Mapping[str, str] | None = None) -> tuple
     try:
         config = NodeConfig.model_validate(values)
     except ValidationError as error:
-        raise _explained(error) from None
+        raise _explained(error, origins) from None
     for name in _leaves(config.model_dump()):
         origins.setdefault(name, "default")
     return config, origins
@@ -155,7 +167,7 @@ def shown(config: NodeConfig, origins: dict[str, str]) -> list[tuple[str, str, s
     """Return (key, value, origin) for people; passwords in a database URL are masked."""
     rows = []
     for key, value in _leaves(config.model_dump()).items():
-        text = str(value)
+        text = str(value) if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
         if key == "database":
             text = _without_password(text)
         rows.append((key, text, origins.get(key, "default")))
@@ -191,19 +203,28 @@ def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[list[str], str]
 
 def _set(values: dict[str, Any], key: list[str], value: str) -> None:
     for part in key[:-1]:
-        values = values.setdefault(part, {})
+        inner = values.setdefault(part, {})
+        if not isinstance(inner, dict):
+            name = f"{ENVIRONMENT_PREFIX}NODE_{'__'.join(key).upper()}"
+            raise Usage(
+                f"environment {name}: {part} is no table, so nothing can be set in it",
+                cure=f"set {part} in node.toml",
+                code="LF-CONFIG-UNKNOWN-KEY",
+            )
+        values = inner
     values[key[-1]] = value
 
 
-def _explained(error: ValidationError) -> Usage:
+def _explained(error: ValidationError, origins: Mapping[str, str]) -> Usage:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
+    origin = next((where for key, where in origins.items() if f"{key}.".startswith(f"{place}.")), "node.toml")
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(NodeConfig), n=1)
         hint = f"did you mean {near[0]}?" if near else "remove it"
-        return Usage(f"node.toml has an unknown key {place}", cure=hint, code="LF-CONFIG-UNKNOWN-KEY")
+        return Usage(f"{origin} has an unknown key {place}", cure=hint, code="LF-CONFIG-UNKNOWN-KEY")
     return Usage(
-        f"node.toml: {place}: {first['msg']}", cure=f"give {place} a value of that kind", code="LF-CONFIG-VALUE"
+        f"{origin}: {place}: {first['msg']}", cure=f"give {place} a value of that kind", code="LF-CONFIG-VALUE"
     )
 
 

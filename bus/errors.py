@@ -6,6 +6,7 @@
     ├── NotFound  nothing of that name here (exit 5)
     ├── NoAnswer  no answer in time (exit 6)
     ├── Usage     the request itself is wrong (exit 2)
+    ├── CheckFailed  an audit check failed (exit 7)
     └── Broken    stop: an invariant does not hold (exit 1)
 
 Every error has a stable code, a cause and a cure. None carries the value of a classed field.
@@ -65,6 +66,13 @@ class Usage(BusError):
 
     code = "LF-BUS-USAGE"
     exit_code = 2
+
+
+class CheckFailed(BusError):
+    """What should prove something does not."""
+
+    code = "LF-AUDIT-CHECK-FAILED"
+    exit_code = 7
 
 
 class Broken(BusError):

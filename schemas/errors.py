@@ -52,6 +52,6 @@ class MessageRefused(SchemaError):
         super().__init__(
             f"{message_type} breaks {rules}",
             cause="; ".join(violation.cause for violation in violations),
-            cure="; ".join(violation.cure for violation in violations),
+            cure="; ".join(dict.fromkeys(violation.cure for violation in violations)),
         )
         self.violations = violations

@@ -42,8 +42,9 @@ def body_type(name: str) -> type[Message]:
     except KeyError:
         raise UnknownType(
             f"{full} is not a message of this version of the shared language",
-            cause="the sender uses a newer or another language, or the name is misspelt",
-            cure="bring both nodes to the same release; `lianfang doctor` names this node's types",
+            cause=f"{full.removeprefix(f'{PACKAGE}.')[:64]} is no type of message in this release",
+            cure="correct the name, or bring sender and receiver to the same release; this one knows "
+            + ", ".join(sorted(known.rsplit(".", 1)[-1] for known in bodies())),
         ) from None
 
 

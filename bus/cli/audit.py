@@ -4,6 +4,7 @@
 itself, the keys from somewhere else.
 """
 
+import base64
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,13 @@ import click
 
 from bus.cli import show
 from bus.cli.desk import Desk, desk, message_id, statement
-from bus.errors import NoAnswer, NotFound, Usage
+from bus.errors import CheckFailed, NoAnswer, NotFound, Usage
 
 _CHECK_FAILED = 7
 _CURE = "keep these files as they are and ask the log's agency and the auditor for theirs"
 _ASK_EVERY_S = 0.5
 _SETTLE_S = 2.0
+_FOUND = "FOUN"
 _KEY_OPTIONS = {"log": "--vkey", "witnesses": "--witness"}
 
 
@@ -28,20 +30,28 @@ def audit() -> None:
 
 
 @audit.command()
-@click.argument("exported", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("exported", metavar="DIR|PROOF", type=click.Path(path_type=Path))
 @click.option("--vkey", default="", metavar="KEY", help="The log's verifier key, or a file that holds it.")
 @click.option("--witness", multiple=True, metavar="KEY", help="A witness that must have cosigned; repeatable.")
 @click.option("--no-witness", is_flag=True, help="Demand no cosignature: nothing then speaks against a second history.")
 @desk
 def verify(desk: Desk, exported: Path, vkey: str, witness: tuple[str, ...], *, no_witness: bool) -> None:
-    """Check an exported log in DIR from its files alone."""
+    """Check an exported log in DIR, or the PROOF of one entry, from files alone.
+
+    A proof needs --vkey, and --witness or --no-witness; the entry lies beside it, where `audit prove --out` put it.
+    """
     from audit.verify import verify_directory  # noqa: PLC0415 - lazy: help must not pay for it
 
-    if not exported.is_dir():
-        raise NotFound(f"there is no directory {exported}", cure="name what `lianfang audit export` wrote")
     if witness and no_witness:
         raise Usage("--witness and --no-witness contradict each other", cure="give one of them")
     demanded = [_key(text) for text in witness] if witness or no_witness else None
+    if exported.is_file():
+        desk.answer(_verify_proof(exported, _key(vkey), demanded), _proved)
+        return
+    if not exported.is_dir():
+        raise NotFound(
+            f"there is no directory {exported}", cure="name what `lianfang audit export` or `audit prove --out` wrote"
+        )
     report = verify_directory(exported, _key(vkey), demanded)
     value = {
         "ok": report.ok,
@@ -60,6 +70,44 @@ def verify(desk: Desk, exported: Path, vkey: str, witness: tuple[str, ...], *, n
         show.note(f"error {value['code']}: {value['cause']}")
         show.note(f"cure: {value['cure']}")
     raise click.exceptions.Exit(0 if report.ok else _CHECK_FAILED)
+
+
+def _verify_proof(proof: Path, vkey: str, demanded: list[str] | None) -> dict[str, Any]:
+    """Check the proof of one entry. CheckFailed when it does not hold, Usage when a key is left out."""
+    from audit.errors import AuditError  # noqa: PLC0415 - lazy: help must not pay for it
+    from audit.tiles import parse_proof  # noqa: PLC0415 - lazy
+    from audit.verify import verify_proof  # noqa: PLC0415 - lazy
+    from bus.leaves import as_dict  # noqa: PLC0415 - lazy
+
+    if not vkey or demanded is None:
+        raise Usage(
+            "a proof holds no keys of its own",
+            cure="give the log's key with --vkey and the witnesses' with --witness; both lie in an export of that log",
+        )
+    entry = _entry_beside(proof).read_bytes()
+    text = proof.read_bytes()
+    try:
+        checkpoint = verify_proof(text, entry, vkey, demanded)
+        return {
+            "ok": True,
+            "origin": checkpoint.origin,
+            "index": parse_proof(text)[0],
+            "entries": checkpoint.size,
+            "root": checkpoint.root.hex(),
+            "entry": as_dict(entry),
+        }
+    except AuditError as error:
+        raise CheckFailed(f"the proof does not hold: {error.cause}", cure=error.cure) from error
+
+
+def _entry_beside(proof: Path) -> Path:
+    return proof.with_name(f"{proof.name}.entry")
+
+
+def _proved(value: dict[str, Any]) -> Iterator[str]:
+    yield f"entry {value['index']} stands in {value['origin']}, among {value['entries']} entries"
+    yield f"root {value['root']}"
+    yield from _entry(value["entry"])
 
 
 def _key(text: str) -> str:
@@ -115,6 +163,14 @@ def who(desk: Desk, message: str, field: str, timeout: float, statement: dict[st
             query_id=query_id,
             silent=result["silent"],
         )
+    if not (result["silent"] or result["looks"] or _FOUND in result["answers"].values()):
+        raise NotFound(
+            f"no agency holds a subject {field} of message {message}",
+            cure="take the id from `lianfang inbox` or `lianfang sent` of an agency that has it, and one of its fields "
+            "that names an account, a person or a number",
+            code="LF-AUDIT-NO-SUBJECT",
+            query_id=query_id,
+        )
     desk.answer(result, _looks)
 
 
@@ -142,7 +198,7 @@ def _looks(result: dict[str, Any]) -> Iterator[str]:
         )
     else:
         yield "Nobody has looked, and nobody tried, as far as the answers and the mirrored logs go."
-    held = [agency for agency, status in result["answers"].items() if status == "FOUN"]
+    held = [agency for agency, status in result["answers"].items() if status == _FOUND]
     yield from show.wrapped(f"answered: {', '.join(result['answers'])}; it is held at: {', '.join(held) or 'none'}")
     if result["silent"]:
         yield from show.wrapped(f"silent: {', '.join(result['silent'])}; their looks are not in this table")
@@ -150,7 +206,7 @@ def _looks(result: dict[str, Any]) -> Iterator[str]:
 
 def _look(look: dict[str, Any]) -> tuple[object, ...]:
     who_ = look["system"] or f"{'/'.join(look['roles'])} {look['actor'][:8]}"
-    what = f"{look['action'].lower().replace('_', ' ')} {'+'.join(look['classes'])}"
+    what = f"{look['action'].lower().replace('_', ' ')} {'+'.join(look['classes'])}".rstrip()
     return (
         show.when(look["at_ms"]),
         look["agency"],
@@ -169,12 +225,14 @@ def prove(desk: Desk, index: int, out: Path | None) -> None:
     proved = desk.ask("audit.prove", index=index)
     if out is not None:
         out.write_text(proved["proof"], encoding="utf-8")
+        _entry_beside(out).write_bytes(base64.b64decode(proved["leaf"]))
     desk.answer(proved, lambda value: [*_proof_lines(value, out)])
 
 
 def _proof_lines(value: dict[str, Any], out: Path | None) -> Iterator[str]:
     if out is not None:
-        yield f"The proof of entry {value['index']} stands in {out}."
+        yield f"The proof of entry {value['index']} stands in {out}, the entry in {_entry_beside(out)}."
+        yield f"check it with `lianfang audit verify {out} --vkey KEY --witness KEY`, with keys from an export of this log"
     else:
         yield from value["proof"].splitlines()
 

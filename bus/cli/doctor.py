@@ -12,7 +12,7 @@ from typing import Any
 from bus import config as configuration
 from bus.cli.desk import Desk
 from bus.config import NodeConfig
-from bus.enrolment import DOCUMENTS
+from bus.enrolment import DOCUMENTS, MEMBER_FILE, read_member
 from bus.errors import BusError
 
 _SPACE_BYTES_MIN = 256 * 1024 * 1024
@@ -38,11 +38,11 @@ def examine(desk: Desk) -> list[Finding]:
         return [_wrong("configuration", error)]
     findings = [Finding("configuration", ok=True, cause=f"{config.agency}, transport {config.transport}")]
     findings.append(_private(desk.directory))
-    findings.append(_enrolled(desk.directory))
+    findings.append(_enrolled(config, desk.directory))
     findings.append(_space(desk.directory))
     if config.transport == "rabbitmq":
         findings.append(_broker(config, desk.directory))
-    findings += _node(desk)
+    findings += _node(config, desk)
     return findings
 
 
@@ -67,7 +67,7 @@ def _private(directory: Path) -> Finding:
     return Finding("keys", ok=True, cause="for their owner alone")
 
 
-def _enrolled(directory: Path) -> Finding:
+def _enrolled(config: NodeConfig, directory: Path) -> Finding:
     missing = [name for name in DOCUMENTS.values() if not (directory / name).exists()]
     if missing:
         return Finding(
@@ -76,6 +76,18 @@ def _enrolled(directory: Path) -> Finding:
             cause=f"{' and '.join(missing)} missing",
             cure="`lianfang node enrol` with the signed documents from the centre",
             code="LF-NODE-NOT-ENROLLED",
+        )
+    try:
+        own = read_member(directory / MEMBER_FILE).agency
+    except BusError as error:
+        return _wrong("enrolment", error)
+    if own != config.agency:
+        return Finding(
+            "enrolment",
+            ok=False,
+            cause=f"the configuration names {config.agency}, the keys here are {own}'s",
+            cure="give the agency its own name back, in node.toml or in the environment",
+            code="LF-NODE-OTHER-NAME",
         )
     return Finding("enrolment", ok=True, cause="directory and policy are laid in")
 
@@ -134,14 +146,26 @@ def _broker(config: NodeConfig, directory: Path) -> Finding:
         )
 
 
-def _node(desk: Desk) -> Iterator[Finding]:
+def _node(config: NodeConfig, desk: Desk) -> Iterator[Finding]:
     try:
         status: dict[str, Any] = desk.ask("status", 10.0)
     except BusError as error:
         yield _wrong("node", error)
         return
     yield Finding("node", ok=True, cause=f"answers; log of {status['log']['entries']} entries")
-    behind = {name: size for name, size in status["log"]["cosigned"].items() if not size}
+    if status["agency"] != config.agency:
+        yield Finding(
+            "node",
+            ok=False,
+            cause=f"the node that answers is {status['agency']}'s, the configuration names {config.agency}",
+            cure="restart the node, or name another directory with --dir",
+            code="LF-NODE-OTHER-NAME",
+        )
+    cosigned = status["log"]["cosigned"]
+    behind = {name: size for name, size in cosigned.items() if not size}
+    if cosigned and not behind:
+        sizes = ", ".join(f"{name} has cosigned {size} entries" for name, size in cosigned.items())
+        yield Finding("witnesses", ok=True, cause=sizes)
     if behind and status["log"]["entries"]:
         yield Finding(
             "witnesses",

@@ -40,6 +40,11 @@ def _bundle(bundle: dict[str, Any]) -> Iterator[str]:
     yield "What no row permits is refused."
     for row in bundle["rows"]:
         yield from show.wrapped(row)
+    yield ""
+    yield "Purposes to state with --purpose, and the legal bases of each for --legal-basis:"
+    yield from show.facts((f"  {name}", ", ".join(bases)) for name, bases in bundle["purposes"].items())
+    yield "Legal bases:"
+    yield from show.facts((f"  {name}", text) for name, text in bundle["bases"].items())
 
 
 def _decisions(decided: dict[str, Any]) -> Iterator[str]:

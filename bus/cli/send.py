@@ -64,7 +64,7 @@ def _exit_code(result: dict[str, Any]) -> int:
 
 def _told(result: dict[str, Any]) -> Iterator[str]:
     yield (
-        f"{result['rows_in']} rows: {len(result['sent'])} sent, {len(result['already_sent'])} sent before, "
+        f"{show.count(result['rows_in'], 'row')}: {len(result['sent'])} sent, {len(result['already_sent'])} sent before, "
         f"{len(result['held_back'])} held back, {len(result['refused'])} refused by policy"
     )
     for row in result["sent"][:_ROWS_SHOWN_MAX]:
@@ -75,9 +75,8 @@ def _told(result: dict[str, Any]) -> Iterator[str]:
         yield from show.wrapped(f"row {row['row']}: {row['code']}: {row['cause']}", "  ")
         if row["cure"]:
             yield from show.wrapped(f"cure: {row['cure']}", "      ")
-    seen: dict[tuple[str, str], int] = {}
+    seen: dict[tuple[str, str], set[int]] = {}
     for warning in result["warnings"]:
-        key = (warning["code"], warning["cause"])
-        seen[key] = seen.get(key, 0) + 1
-    for (code, cause), count in seen.items():
-        yield from show.wrapped(f"warning {code} in {count} rows: {cause}", "  ")
+        seen.setdefault((warning["code"], warning["cause"]), set()).add(warning["row"])
+    for (code, cause), rows in seen.items():
+        yield from show.wrapped(f"warning {code} in {show.count(len(rows), 'row')}: {cause}", "  ")

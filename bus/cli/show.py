@@ -72,6 +72,11 @@ def plain(text: object) -> str:
     )
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 row, 2 rows."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def when(at_ms: int) -> str:
     """Return an instant in UTC, to the second."""
     return datetime.fromtimestamp(at_ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at_ms else "-"

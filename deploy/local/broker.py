@@ -116,10 +116,11 @@ class LocalBroker:
 
     def logs(self, lines: int = _LOG_LINES) -> str:
         """Return the last lines of the broker's log."""
-        file = self.directory / "log" / "broker.log"
-        if not file.exists():
+        files = list((self.directory / "log").rglob("broker.log"))  # newer brokers put it one level deeper
+        if not files:
             return ""
-        return "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        newest = max(files, key=lambda file: file.stat().st_mtime)
+        return "\n".join(newest.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
     def admit(self, topology: Topology) -> None:
         """Add agencies to the running broker, linked to each other only as the topology says. NoAnswer when it is down."""

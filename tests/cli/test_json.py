@@ -15,6 +15,7 @@ VALUES = {
     "PROFILE": "no-such-profile",
     "FILE": "missing.csv",
     "DIR": "missing",
+    "DIR|PROOF": "missing",
     "MESSAGE_ID": "0" * 32,
     "ENTRY": "0",
 }

@@ -1,11 +1,13 @@
 """Commands typed at a running federation, by the people of its agencies."""
 
 import base64
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
 
 from audit.verify import verify_proof
 from deploy.demo.federation import CASE
@@ -140,13 +142,19 @@ def test_a_field_that_does_not_exist_is_a_usage_error(desks: Desks, notice: str)
     assert desks.at("police-a", "open", notice, "--field", "acount", *STATED).code == 2
 
 
-def test_an_order_goes_out_once_and_is_listed(desks: Desks, tmp_path: Path) -> None:
-    """An order with its papers goes out; the same one again sends nothing; the account is read from standard input."""
+def papers_in(directory: Path) -> list[object]:
+    """Write the papers of an order, under names that say nothing, and return the options that give them."""
     papers: list[object] = []
     for number, kind in enumerate(("police-id", "police-id", "form")):
-        path = tmp_path / f"{number}.jpg"
+        path = directory / f"{number}.jpg"
         path.write_bytes(b"paper %d" % number)
         papers += ["--paper", f"{kind}={path}"]
+    return papers
+
+
+def test_an_order_goes_out_once_and_is_listed(desks: Desks, tmp_path: Path) -> None:
+    """An order with its papers goes out; the same one again sends nothing; the account is read from standard input."""
+    papers = papers_in(tmp_path)
     order = ("order", "stop", "--to", "bank-b", "--application-id", "A2026112400001", "--account", "-")
     order += ("--holder", "王五", "--case", CASE, "--amount", "5000.00", *papers)
     first = desks.at("police-a", *order, "--json", stdin=f"{NEXT_HOP}\n")
@@ -165,6 +173,9 @@ def test_an_order_goes_out_once_and_is_listed(desks: Desks, tmp_path: Path) -> N
         (("--paper", "photo=x.jpg"), "LF-CLI-PAPER"),
         (("--paper", "form=missing.jpg"), "LF-CLI-NO-FILE"),
         (("--paper", "form"), "LF-BUS-USAGE"),
+        (("--paper", f"form={os.devnull}"), "LF-ORDER-PAPER"),
+        (("--holder", "", "--amount", ""), "LF-ORDER-INCOMPLETE"),
+        (("--staff", __file__), "LF-ORDER-STAFF"),
     ],
 )
 def test_an_order_that_is_wrong_is_not_sent(desks: Desks, extra: tuple[str, ...], code: str) -> None:
@@ -180,6 +191,10 @@ def test_an_order_that_is_wrong_is_not_sent(desks: Desks, extra: tuple[str, ...]
         "B1",
         "--account",
         "1234567",
+        "--holder",
+        "王五",
+        "--amount",
+        "5000.00",
         *extra,
         "--json",
     )
@@ -187,10 +202,85 @@ def test_an_order_that_is_wrong_is_not_sent(desks: Desks, extra: tuple[str, ...]
     assert desks.json("police-a", "order", "list") == before
 
 
+STAFF = """
+[organisation]
+code = "310100000000"
+name = "Demo police"
+[requester]
+name = "Officer One"
+id_type = "08"
+id_number = "DEMO0001"
+phone = "01000000001"
+[second]
+name = "Officer Two"
+id_type = "08"
+id_number = "DEMO0002"
+"""
+
+
+def test_an_order_by_hand_says_all_that_the_banks_dialect_asks_for(desks: Desks, tmp_path: Path) -> None:
+    """An order made by options and a staff file reaches the bank's core system with every element that was given."""
+    staff = tmp_path / "staff.toml"
+    staff.write_text(STAFF, encoding="utf-8")
+    said = (
+        *("--account", "6217001180009876123_1", "--bank", "310000000002", "--bank-name", "Demo bank B"),
+        *("--holder", "王五", "--amount", "5000.00", "--reason", "fraud", "--remark", "soon", "--case", CASE),
+        *("--case-type", "0001", "--emergency", "02", "--application-type", "00", "--staff", staff),
+        *("--source-account", "6222020200112230019", "--source-holder", "赵六", "--source-bank", "310000000001"),
+    )
+    papers = papers_in(tmp_path)
+    sent = desks.json("police-a", "order", "stop", "--to", "bank-b", "--application-id", "D1", *said, *papers)
+    path = desks.root / "bank-b" / "handover" / "out" / f"{sent['message_id']}.xml"
+    desks.wait(path.exists)
+    given = {
+        "ApplicationType": "00",
+        "CaseNumber": CASE,
+        "CaseType": "0001",
+        "EmergencyLevel": "02",
+        "TransferOutBankID": "310000000001",
+        "TransferOutAccountName": "赵六",
+        "TransferOutAccountNumber": "6222020200112230019",
+        "TransferAmount": "5000.00",
+        "BankID": "310000000002",
+        "BankName": "Demo bank B",
+        "AccountName": "王五",
+        "AccountNumber": "6217001180009876123_1",
+        "Reason": "fraud",
+        "Remark": "soon",
+        "ApplicationOrgID": "310100000000",
+        "ApplicationOrgName": "Demo police",
+        "OperatorIDType": "08",
+        "OperatorIDNumber": "DEMO0001",
+        "OperatorName": "Officer One",
+        "OperatorPhoneNumber": "01000000001",
+        "InvestigatorIDNumber": "DEMO0002",
+        "InvestigatorName": "Officer Two",
+    }
+    body = etree.fromstring(path.read_bytes()).find("Body")
+    assert body is not None
+    assert {name: body.findtext(name) for name in given} == given
+    assert [name.text for name in body.iterfind("Attachments/Attachment/Filename")] == [
+        "01-0.jpg",
+        "01-1.jpg",
+        "03-2.jpg",
+    ]
+
+
 def test_a_lift_without_a_reason_is_refused(desks: Desks) -> None:
     """A lift and a release need a reason, as the law does."""
     typed = desks.at(
-        "police-a", "order", "lift", "--to", "bank-b", "--application-id", "C1", "--account", "1", "--json"
+        "police-a",
+        "order",
+        "lift",
+        "--to",
+        "bank-b",
+        "--application-id",
+        "C1",
+        "--original-application-id",
+        "B1",
+        "--account",
+        "1",
+        "--json",
     )
     assert (typed.code, typed.value["code"]) == (2, "LF-ORDER-NO-REASON")
 

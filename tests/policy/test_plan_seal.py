@@ -78,6 +78,14 @@ def test_a_lift_needs_less():
     assert bundle().floor("Receipt") == frozenset()
 
 
+def test_the_extension_of_a_stop_needs_no_amount():
+    """The platform's own record of an extension (100105) has none, so a floor with one would forbid every extension."""
+    present = frozenset({"CASE_META", "ACCOUNT_ID", "IDENTITY"})
+    assert not plan(ORDER, present_classes=present, kind="extend").refusals
+    assert plan(ORDER, present_classes=present, kind="stop").refusals
+    assert plan(ORDER, present_classes=present - {"IDENTITY"}, kind="extend").refusals
+
+
 def test_a_class_that_only_an_unfit_recipient_would_get_breaks_the_floor():
     """A notice to the centre alone withholds the account from everybody."""
     result = plan(
