@@ -332,12 +332,14 @@ class Handover:
         with self._parts.steps("handover.write"):
             write_whole(self._system.directory / "out" / f"{message_id.hex()}.xml", rendered.data)
 
-    def poll(self) -> int:
+    def poll(self, limit: int = 64) -> int:
         """Take the local system's files; return how many were dealt with. A file that cannot be read goes to failed/."""
         if self._system is None:
             return 0
         dealt = 0
         for path in sorted((self._system.directory / "in").glob("*.xml")):
+            if dealt >= limit:
+                break
             try:
                 with self._parts.steps("handover.poll"):
                     dealt += self._take_answer(path)

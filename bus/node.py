@@ -41,6 +41,7 @@ _log = structlog.get_logger(__name__)
 
 _WORK_EVERY_S = 0.05
 _EXPIRE_EVERY_S = 10.0
+_TURN = 8
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,9 @@ class Node:
             self._guarded("work", self._work_once)
 
     def _work_once(self) -> None:
-        while self.handover.run_due() and not self._stopping.is_set():
+        # By turns: whoever sends us orders without end does not keep back the answers to those we have.
+        while self.handover.run_due(_TURN) + self.handover.poll(_TURN) and not self._stopping.is_set():
             pass
-        self.handover.poll()
         now = self.parts.clock.monotonic_s()
         if now >= self._expire_at_s:
             self._expire_at_s = now + _EXPIRE_EVERY_S

@@ -19,7 +19,7 @@ from tests.fixtures_broker import start
 SEED_VARIABLE = "LIANFANG_FAULT_SEED"
 KILLS_MIN = 30
 UNFORESEEN = re.compile(
-    r" (?:node\.fault|control\.failed|handover\.failed|answer\.failed|transport\.fault|keys\.fault)"
+    r" (?:node\.fault|control\.failed|handover\.failed|handover\.fault|answer\.failed|transport\.fault|keys\.fault)"
 )
 """What the nodes log where something happened that nobody foresaw: kill -9 of others must never bring that about."""
 
