@@ -154,7 +154,10 @@ def _standing(signer: x509.Certificate, token: Token, given: Mapping[str, list[x
 
 def _leaves(given: Mapping[str, list[x509.Certificate]], x5u: str) -> list[x509.Certificate]:
     """Return the certificates that may have signed, the one that x5u names first."""
-    named = urlsplit(x5u).path.rsplit("/", 1)[-1] if x5u else ""
+    try:
+        named = urlsplit(x5u).path.rsplit("/", 1)[-1]
+    except ValueError:  # no address: it names none of them
+        named = ""
     ordered = sorted(given, key=lambda name: name != named)
     return [one for name in ordered for one in given[name] if not _is_authority(one)]
 

@@ -14,13 +14,12 @@ All branching on a message's fate is here. Nothing is opened here, and nothing o
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
 
 from sqlalchemy import select
 
 from audit.errors import AuditError
 from audit.log import LogTransaction
-from bus import leaves, limits, questions, store
+from bus import leaves, limits, questions, seen, store
 from bus.errors import Retry
 from bus.keyservice.protocol import KeyServiceUnavailable, SealRequest
 from bus.orders import states
@@ -61,16 +60,6 @@ class _Examined:
     envelope: VerifiedEnvelope | None = None
     decision: Decision | None = None
     first_log_index: int = -1
-
-
-class _Known(NamedTuple):
-    """What is known of a message id. An empty outcome: known from this very batch."""
-
-    sender: str
-    sha256: bytes
-    outcome: str
-    code: str
-    log_index: int
 
 
 class Inbound:
@@ -121,6 +110,7 @@ class Inbound:
             if item.outcome == ACCEPTED:
                 self._decide(item)  # (4)
         self._admit([item for item in examined if item.outcome == ACCEPTED])
+        _require_one_owner(examined)
         return examined
 
     def _verified(self, delivery: Delivery) -> _Examined:
@@ -141,38 +131,23 @@ class Inbound:
         return _Examined(delivery, ACCEPTED, "", envelope)
 
     def _find_seen(self, examined: Sequence[_Examined]) -> None:
-        """Mark what came before. An id belongs to its first sender, and to its first content, for good."""
-        known = self._known([item.envelope.header.message_id for item in examined if item.envelope is not None])
+        """Mark what came before. An id belongs to its sender's first content, and to the first agency it is taken from."""
+        ids = [item.envelope.header.message_id for item in examined if item.envelope is not None]
+        known, owners = seen.under(self._parts.engine, ids)
         for item in examined:
             if item.envelope is None:
                 continue
             header, digest = item.envelope.header, item.envelope.payload_sha256
-            before = known.setdefault(header.message_id, _Known(header.sender, digest, "", "", -1))
-            if (before.sender, before.sha256) != (header.sender, digest):
+            before = known.setdefault((header.sender, header.message_id), seen.Known(digest, "", "", -1))
+            if before.sha256 != digest:
                 item.envelope, item.outcome, item.code = None, REFUSED, "LF-IN-ID-REUSED"
             elif before.outcome:
                 # What was refused once is refused again: a lost receipt must not turn a no into a yes.
                 taken = before.outcome in (ACCEPTED, GRANT_UNKNOWN)
                 item.outcome, item.code = DUPLICATE if taken else before.outcome, before.code
                 item.first_log_index = before.log_index
-
-    def _known(self, message_ids: Sequence[bytes]) -> "dict[bytes, _Known]":
-        """Return what is known of these ids: from messages that came in, and from messages of our own."""
-        inbox, messages = store.inbox, store.messages
-        came = select(inbox).where(inbox.c.message_id.in_(message_ids))
-        own = select(messages.c.message_id, messages.c.sender, messages.c.payload_sha256).where(
-            messages.c.message_id.in_(message_ids), messages.c.direction == "out"
-        )
-        if not message_ids:
-            return {}
-        with self._parts.engine.connect() as connection:
-            known = {
-                row.message_id: _Known(row.sender, row.sha256, row.outcome, row.code, row.log_index)
-                for row in connection.execute(came)
-            }
-            for row in connection.execute(own):
-                known[row.message_id] = _Known(row.sender, row.payload_sha256, REFUSED, "LF-IN-ID-REUSED", -1)
-        return known
+            elif owners.get(header.message_id, header.sender) != header.sender:
+                item.outcome, item.code = REFUSED, "LF-IN-ID-REUSED"
 
     def _decide(self, item: _Examined) -> None:
         """Refuse what is out of time, of another version or type, or not this sender's to send."""
@@ -207,7 +182,7 @@ class Inbound:
         """Write a batch; return the messages that answer for others, for what follows the commit."""
         passed: list[VerifiedEnvelope] = []
         receipts: list[tuple[_Examined, int]] = []
-        written: dict[bytes, int] = {}
+        written: dict[tuple[str, bytes], int] = {}
         rows = store.Rows()
         with (
             self._parts.steps("inbound.commit"),
@@ -235,16 +210,19 @@ class Inbound:
         elif item.outcome != EXPIRED:
             self._quarantine(transaction, rows, item)
 
-    def _write(self, transaction: LogTransaction, rows: store.Rows, item: _Examined, written: dict[bytes, int]) -> int:
+    def _write(
+        self, transaction: LogTransaction, rows: store.Rows, item: _Examined, written: dict[tuple[str, bytes], int]
+    ) -> int:
         if item.envelope is None:
             return self._quarantine(transaction, rows, item)
         header, digest = item.envelope.header, item.envelope.payload_sha256
         if item.first_log_index >= 0:
             return item.first_log_index
-        if header.message_id in written:  # the same message twice in one batch
+        key = header.sender, header.message_id
+        if key in written:  # the same message twice in one batch
             item.outcome = DUPLICATE if item.outcome in (ACCEPTED, GRANT_UNKNOWN) else item.outcome
-            return written[header.message_id]
-        index = written[header.message_id] = transaction.append(
+            return written[key]
+        index = written[key] = transaction.append(
             leaves.accepted(self._parts, header, digest, item.decision, (item.outcome, item.code))
         )
         rows.add(
@@ -393,3 +371,14 @@ class Inbound:
             compartments=(),
             inline_grant=False,
         )
+
+
+def _require_one_owner(examined: Sequence[_Examined]) -> None:
+    """Refuse, within a batch too, what comes under the id of a message that is taken from another agency."""
+    owners: dict[bytes, str] = {}
+    for item in examined:
+        if item.envelope is None or item.outcome not in (ACCEPTED, GRANT_UNKNOWN):
+            continue
+        header = item.envelope.header
+        if owners.setdefault(header.message_id, header.sender) != header.sender:
+            item.outcome, item.code = REFUSED, "LF-IN-ID-REUSED"

@@ -14,7 +14,8 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees all of it or none, also after a crash; readable by its owner alone."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = path.with_suffix(".part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    partial.unlink(missing_ok=True)  # what a crash left, or a link that somebody laid there to lead the text elsewhere
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()

@@ -21,7 +21,7 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         "nothing to do; the grant is asked for with the receipt",
     ),
     "LF-IN-ID-REUSED": (
-        "a message has the id of an earlier one and other content",
+        "a message has the id of an earlier one, of other content or of another sender",
         "refused and recorded; ask the sender",
     ),
     "LF-IN-UNKNOWN-VERSION": (

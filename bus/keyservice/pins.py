@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from bus.clock import Clock
 from bus.directory import Directory, body_digest
-from bus.errors import Usage
+from bus.errors import Retry, Usage
 from bus.keyservice.vault import Vault
 from bus.policy.bundle import Bundle, Pin
 from bus.policy.errors import PolicyError
@@ -45,13 +45,13 @@ class Pins:
             self._take_up_bundle(held)
 
     def directory(self) -> Directory:
-        """Return the directory. Usage when there is none, or it has expired."""
+        """Return the directory. Usage when there is none, Retry once it has expired."""
         if self._directory is None:
             raise Usage(
                 "the key service has no member directory yet", cure="enrol the node", code="LF-KEYS-NO-DIRECTORY"
             )
         if self._directory.expires_at_ms < self._clock.now_ms():
-            raise Usage(
+            raise Retry(  # what comes meanwhile is held, not refused
                 "the member directory has expired",
                 cure="install its successor; ask the co-ordinating centre for it",
                 code="LF-KEYS-DIRECTORY-EXPIRED",

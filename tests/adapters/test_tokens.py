@@ -224,3 +224,9 @@ def test_a_token_of_another_implementation_verifies():
     given = {name: (folder / name).read_bytes() for name in ("sp.pem", "ca.pem")}
     found = read((folder / "passport.txt").read_bytes(), "shaken-passport", given)
     assert [item.message.verification.code for item in found] == [tokens.VERIFIED] * 2
+
+
+def test_an_address_that_is_none_names_no_certificate():
+    """A token whose x5u is no address is verified with the certificates given; it does not end the reading of its file."""
+    outcome = tokens.verify(tokens.take_apart(token(x5u="https://[")), tokens.certificates(GIVEN))
+    assert outcome.code == tokens.VERIFIED

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus.directory import DirectoryRefused
-from bus.errors import Broken, BusError, Usage
+from bus.errors import Broken, BusError, Retry, Usage
 from bus.keyservice.service import KeyService
 from bus.keyservice.vault import Vault
 from bus.policy.author import build_body
@@ -167,7 +167,7 @@ def test_an_expired_directory_is_judged_by_no_more(house: House):
     document = house.sign("directory", house.body(2, house.directory.sha256), "centre", "police-a")
     service = house.services["bank-a"]
     house.clock.at_ms = NOW_MS + 91 * 86_400_000
-    with pytest.raises(Usage) as caught:
+    with pytest.raises(Retry) as caught:
         service.seal([seal_request()])
     assert caught.value.code == "LF-KEYS-DIRECTORY-EXPIRED"
     with pytest.raises(DirectoryRefused):

@@ -258,3 +258,63 @@ def test_a_foreign_code_is_no_way_into_the_log(simulation: Simulation) -> None:
     with simulation.nodes["bank-a"].parts.engine.connect() as connection:
         [row] = connection.execute(select(store.outbox))
     assert (row.state, len(row.code) <= 128) == ("refused", True)
+
+
+def _acknowledgement(simulation: Simulation, agency: str, message_id: bytes) -> bytes:
+    """Return an acknowledgement that an agency has signed under an id of its choice."""
+    body = workflow_pb2.Acknowledgement()
+    envelope = stage.sealed_by(simulation, agency, body, ("police-a",))
+    own = envelope_pb2.Envelope.FromString(envelope)
+
+    def rename(header, _) -> None:
+        header.message_id = message_id
+
+    return stage.signed(simulation.services[agency], agency, stage.rebuilt(own.SerializeToString(), rename))
+
+
+def _outbox(simulation: Simulation, agency: str, message_id: bytes) -> list[tuple[str, str]]:
+    query = select(store.outbox.c.state, store.outbox.c.code).where(store.outbox.c.message_id == message_id)
+    with simulation.nodes[agency].parts.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+@pytest.mark.parametrize("same_batch", [True, False])
+def test_what_is_refused_takes_no_id_from_anybody(simulation: Simulation, same_batch: bool) -> None:
+    """A member that knows the id of another's message cannot hide that message by sending refuse under its id first."""
+    good = stage.sealed_notice(simulation)
+    message_id = parse_header(good).header.message_id
+
+    def squat(header, _) -> None:
+        own = simulation.nodes["bank-a"].parts.directory.member("telecom-c").signing_keys[0]
+        header.sender, header.sender_key_id = "telecom-c", own.key_id
+
+    forged = stage.signed(simulation.services["telecom-c"], "telecom-c", stage.rebuilt(good, squat))
+    first = Delivery("telecom-c", "normal", "suspicious-account-notice", forged)
+    second = Delivery("bank-a", "normal", "suspicious-account-notice", good)
+    for batch in ([first, second],) if same_batch else ([first], [second]):
+        simulation.nodes["police-a"].inbound.receive(batch)
+    assert [(row.message_id, row.sender) for row in _inbox(simulation)] == [(message_id, "bank-a")]
+
+
+@pytest.mark.parametrize("same_batch", [True, False])
+def test_whose_id_is_taken_is_told(simulation: Simulation, same_batch: bool) -> None:
+    """Where a message under the id was taken from another agency, its own sender gets a refusal, not silence."""
+    good = stage.sealed_notice(simulation)
+    message_id = parse_header(good).header.message_id
+    squatter = _acknowledgement(simulation, "telecom-c", message_id)
+    first = Delivery("telecom-c", "normal", "acknowledgement", squatter)
+    second = Delivery("bank-a", "normal", "suspicious-account-notice", good)
+    for batch in ([first, second],) if same_batch else ([first], [second]):
+        simulation.nodes["police-a"].inbound.receive(batch)
+    assert [row.sender for row in _inbox(simulation)] == ["telecom-c"]
+    simulation.run(20)
+    assert _outbox(simulation, "bank-a", message_id) == [("refused", "LF-IN-ID-REUSED")]
+
+
+def test_nothing_is_refused_while_the_directory_has_expired(simulation: Simulation) -> None:
+    """Past the directory's expiry messages are held at the broker until its successor comes, not refused or lost."""
+    envelope = stage.sealed_notice(simulation)
+    simulation.services["police-a"]._pins._directory.expires_at_ms = simulation.clock.at_ms - 1
+    assert stage.deliver(simulation, "police-a", envelope) is Disposition.HOLD
+    assert not _inbox(simulation)
+    assert not _quarantined(simulation)
