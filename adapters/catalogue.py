@@ -61,13 +61,29 @@ def _check_table(profile: Profile) -> None:
                 f"{profile.name} gives the header {spelling} to two columns", cure="to one of them only"
             )
     _check_fields(profile, _target(profile), profile.file.field, known)
+    if profile.file.writing is not None:
+        _check_written(profile, profile.file.writing.columns, known)
+
+
+def _check_written(profile: Profile, columns: list[str], known: tuple[str, ...]) -> None:
+    """Check the columns of a table that is written: what has several lines, or no way back, is not."""
+    source = profile.file.source
+    assert source.header is not None, "checked before"
+    for column in columns:
+        _known(profile, column, known, "column")
+    missing = [column for column in source.header.required if column not in columns]
+    if missing or source.group_by:
+        raise ProfileRefused(
+            f"{profile.name} has a [writing] that its own [source] could not read",
+            cure=f"add the columns {', '.join(missing)}" if missing else "leave it out: several lines are one message",
+        )
 
 
 def _check_records(profile: Profile) -> None:
     file = profile.file
     codes = [f"{file.code_prefix}{record.code}" for record in file.record]
-    if file.writing is None:
-        raise ProfileRefused(f"{profile.name} has no [writing]", cure="say what it writes")
+    if file.writing is None or not (file.writing.root and file.writing.head):
+        raise ProfileRefused(f"{profile.name} has no [writing] with root and head", cure="say what it writes")
     for code in (*file.source.reads, *file.writing.writes):
         _known(profile, code, codes, "record")
     for record in file.record:

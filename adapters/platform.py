@@ -40,6 +40,12 @@ def read(profile: Profile, data: bytes, _: Mapping[str, bytes]) -> Iterator[Conv
     return _one(profile, _compiled(profile)[parsed.code.removeprefix(profile.file.code_prefix)], parsed, data)
 
 
+def read_written(profile: Profile, data: bytes) -> Iterator[Converted | HeldBack]:
+    """Read a record that this dialect wrote, though it is the other side that reads it."""
+    parsed = markup.parse(data)
+    return _one(profile, _compiled(profile)[parsed.code.removeprefix(profile.file.code_prefix)], parsed, data)
+
+
 def fit(profile: Profile, data: bytes) -> Fit | None:
     """Say whether a file is a record of this dialect: its code alone decides. FileRefused for XML that cannot be read."""
     if b"<" not in data[:16] or b"TxCode" not in data:
@@ -130,4 +136,4 @@ def _compile(profile: Profile, record: Record) -> _Compiled:
     constants: dict[str, Any] = {path: Mapping_(const=text) for path, text in record.const.items()}
     columns = {name: place for place, name in enumerate((SERIAL, *record.layout))}
     plan = compile_plan(profile, record.message, constants | fields, columns, tuple(columns))
-    return _Compiled(record, columns, plan, Carrier(profile.file, record, fields))
+    return _Compiled(record, columns, plan, Carrier(profile.file, fields, (SERIAL, *record.layout), record.const))

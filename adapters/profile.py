@@ -157,12 +157,15 @@ class Record(_Strict):
 
 
 class Writing(_Strict):
-    """[writing]: how messages leave."""
+    """[writing]: how messages leave. A table says its columns; records say root, codes and head."""
 
-    root: str
-    writes: list[str]
-    head: dict[str, str]
+    root: str = ""
+    writes: list[str] = []
+    """Codes of the records that we write."""
+    head: dict[str, str] = {}
     """Elements of the head: a text in which {code}, {serial}, {peer} and {agency} are filled in."""
+    columns: list[str] = []
+    """Columns of the table that we write, in order, by our names; each gets the first of its headers."""
 
 
 class ProfileFile(_Strict):

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 
 from google.protobuf.message import Message
 
-from adapters import platform
+from adapters import platform, write_table
 from adapters.errors import FileRefused
 from adapters.model import Rendered
 from adapters.profile import Profile
 
 Writer = Callable[[Profile, Message, Mapping[str, str]], Rendered]
-_WRITERS: dict[str, Writer] = {"xml": platform.write}
+_WRITERS: dict[str, Writer] = {"xml": platform.write, "csv": write_table.write}
 
 
 def render(profile: Profile, message: Message, context: Mapping[str, str]) -> Rendered:

@@ -6,16 +6,17 @@
 """
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import Message
 
 from adapters.amounts import write_money
-from adapters.kinds import write_account
-from adapters.moments import write_instant
-from adapters.profile import Mapping_, ProfileFile, Record
+from adapters.errors import RowRefused
+from adapters.kinds import Setting, write_account
+from adapters.moments import read_instant, write_instant
+from adapters.profile import Mapping_, ProfileFile
 from schemas.v1 import common_pb2
 
 _CARRIES: dict[str, frozenset[str]] = {
@@ -26,6 +27,7 @@ _CARRIES: dict[str, frozenset[str]] = {
     "instant": frozenset({"utc_ms", "precision", "zone_source", "zone", "raw"}),
     "code": frozenset({"scheme", "code", "raw"}),
     "phone": frozenset({"e164", "raw", "kind", "region_assumed"}),
+    "tn": frozenset({"e164", "raw", "kind", "region_assumed"}),
     "paper": frozenset({"kind", "sha256", "media_type", "filename", "content"}),
 }
 """Which parts of a shared type each kind of text holds."""
@@ -42,14 +44,20 @@ class Written:
 
 
 class Carrier:
-    """Writes the messages of one kind of record."""
+    """Writes the messages of one kind of record: the fields that are given, into the columns or elements of its layout."""
 
-    def __init__(self, file: ProfileFile, record: Record, fields: Mapping[str, Mapping_]) -> None:
+    def __init__(
+        self, file: ProfileFile, fields: Mapping[str, Mapping_], layout: Sequence[str], const: Mapping[str, str]
+    ) -> None:
         self._file = file
-        self._record = record
         self._fields = fields
+        self._layout = tuple(layout)
+        self._const = const
         self.elements = frozenset(
-            name for verbs in fields.values() for name in (verbs.source, verbs.parse.currency_from) if name
+            name
+            for verbs in fields.values()
+            for name in (verbs.source, verbs.parse.currency_from)
+            if name and isinstance(name, str)
         )
         """Elements that a field of the message is read from."""
 
@@ -59,25 +67,25 @@ class Carrier:
         carried: dict[str, str] = {}
         inexact: list[str] = []
         for path, verbs in self._fields.items():
-            value = value_at(message, path)
+            value = value_at(message, path) if verbs.source in self._layout else None
             if value is None:
                 continue
+            assert isinstance(verbs.source, str), "a column of the layout"
             if verbs.parse.kind == "paper":
                 written.papers = [self._paper(paper, verbs) for paper in value]
                 carried[path] = "paper"
                 continue
             if verbs.parse.kind == "money" and not self._currency_fits(value, verbs, written):
                 continue
-            text = self._text(value, verbs)
+            text = self._text(value, verbs) if verbs.split is None else self._joined(value, verbs)
             if text is None:
                 continue
-            assert isinstance(verbs.source, str), "a record's field has one element"
             if written.texts.setdefault(verbs.source, text) != text and not verbs.map:
                 continue
             carried[path] = verbs.parse.kind
             if verbs.parse.kind == "instant" and value.utc_ms % 1000:
                 inexact.append(f"{path}.utc_ms")
-        for path, text in self._record.const.items():
+        for path, text in self._const.items():
             if _name_at(message, path) == text:
                 carried[path] = "text"
         written.loss = (*_left_over(message, "", "", carried), *inexact)
@@ -85,15 +93,28 @@ class Carrier:
 
     def _currency_fits(self, value: Any, verbs: Mapping_, written: Written) -> bool:
         """Write an amount's currency, and say whether the amount may stand there: amounts that share the element agree."""
-        element = verbs.parse.currency_from
-        if element not in self._record.layout:
-            return bool(value.currency == self._file.source.currency)
+        element, usual = verbs.parse.currency_from, self._file.source.currency
+        if element not in self._layout:
+            return bool(value.currency == usual)
+        if self._file.source.format == "csv":
+            implied = value.currency_assumed and value.currency == usual
+            written_one = written.texts.setdefault(element, "" if implied else value.currency)
+            return bool((written_one or usual) == value.currency)
         return bool(written.texts.setdefault(element, value.currency) == value.currency)
 
     def _text(self, value: Any, verbs: Mapping_) -> str | None:
         if verbs.map and verbs.parse.kind == "text":
             return _unmapped(value, self._file.table[verbs.map.table])
         return _FORMS[verbs.parse.kind](value, verbs, self._file)
+
+    def _joined(self, values: Any, verbs: Mapping_) -> str | None:
+        """Return a list as one text; None when one of its elements has no form, or holds what would cut it."""
+        assert verbs.split is not None, "asked before"
+        texts = [self._text(value, verbs) for value in values] if verbs.split.part is None else [None]
+        marks = verbs.split.at
+        if any(text is None or any(mark in text for mark in marks) for text in texts):
+            return None
+        return marks[0].join(text for text in texts if text is not None)
 
     def _paper(self, paper: Any, verbs: Mapping_) -> tuple[str, str]:
         """Return a paper's name, which begins with what it is, and its content."""
@@ -108,10 +129,27 @@ def _unmapped(value: Any, table: Mapping[str, str]) -> str | None:
 
 
 def _moment(value: Any, verbs: Mapping_, file: ProfileFile) -> str | None:
+    if file.source.format == "csv" and value.raw and _reads_as(value, verbs, file):
+        return str(value.raw)
     try:
         return write_instant(verbs.parse.formats[0], file.source.zone, value)
     except (ValueError, OverflowError, OSError):
         return None  # a moment that no calendar has
+
+
+def _reads_as(value: Any, verbs: Mapping_, file: ProfileFile) -> bool:
+    """Say whether an instant's own text, as its source had it, means the same in this dialect."""
+    try:
+        return bool(common_pb2.Instant(**read_instant(Setting("", verbs, file))(value.raw, [])) == value)
+    except RowRefused:
+        return False
+
+
+def _code(value: Any, verbs: Mapping_, file: ProfileFile) -> str | None:
+    if value.scheme != verbs.parse.scheme:
+        return None
+    table = file.table[verbs.map.table] if verbs.map else {}
+    return str(value.raw if value.raw and table.get(value.raw) == value.code else value.code)
 
 
 _FORMS: dict[str, Callable[[Any, Mapping_, ProfileFile], str | None]] = {
@@ -123,7 +161,10 @@ _FORMS: dict[str, Callable[[Any, Mapping_, ProfileFile], str | None]] = {
     "phone": lambda value, _verbs, _file: value.raw or value.e164 or None,
     "money": lambda value, verbs, _file: write_money(verbs.scale, value),
     "instant": _moment,
-    "code": lambda value, verbs, _file: value.code if value.scheme == verbs.parse.scheme else None,
+    "code": _code,
+    "tn": lambda value, _verbs, _file: value.raw or value.e164 or None,
+    "duration": lambda value, _verbs, _file: str(value),
+    "hex": lambda value, _verbs, _file: value.hex(),
 }
 
 

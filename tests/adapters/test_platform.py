@@ -292,6 +292,9 @@ def test_a_message_without_a_record_is_refused():
     assert refused.value.code == "LF-RENDER-CONTROL"
     with pytest.raises(FileRefused) as refused:
         render(profile("bank-notice-csv"), result, CONTEXT)
+    assert refused.value.code == "LF-RENDER-NO-RECORD"
+    with pytest.raises(FileRefused) as refused:
+        render(profile("telecom-cdr-csv"), result, CONTEXT)
     assert refused.value.code == "LF-RENDER-READ-ONLY"
 
 

@@ -57,5 +57,6 @@ def test_every_profile_is_listed():
     """The list names each profile with what it makes and whether it also writes."""
     rows = {row["name"]: row for row in summary.listed()}
     assert rows["tfms-bank"]["writes"]
-    assert not rows["bank-notice-csv"]["writes"]
+    assert rows["bank-notice-csv"]["writes"]
+    assert not rows["telecom-cdr-csv"]["writes"]
     assert rows["shaken-passport"]["messages"] == "SpoofedCallReport"
