@@ -5,13 +5,15 @@ an actor. Decisions are made by the rooms, not here.
 """
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from sqlalchemy import func, select
+from sqlalchemy.engine import Connection
 
-from bus import leaves, limits, store
+from bus import health, leaves, limits, store
 from bus.control import Operations
 from bus.errors import Broken, NoAnswer, NotFound, Usage
 from bus.node import Node
@@ -20,7 +22,11 @@ from bus.orders.compose import compose
 from bus.outbound import AlreadySent, Draft, require_sent
 from bus.parts import Actor, Statement
 from bus.policy.render import render
+from bus.refusals import meaning
 from schemas import field_classes, registry
+from schemas.errors import MessageRefused
+
+_STATED = ("case_context.purpose", "case_context.legal_basis")
 
 
 class NodeOperations:
@@ -34,6 +40,7 @@ class NodeOperations:
         """Return the operations by name."""
         return {
             "status": self.status,
+            "health": lambda _, __: health.report(self._parts, self._node.config.timers.receipt_waits_s()),
             "send": self.send,
             "order": self.order,
             "orders": self.orders,
@@ -61,7 +68,6 @@ class NodeOperations:
                 .where(store.messages.c.direction == "in")
                 .group_by(store.messages.c.handover)
             ).all()
-        health = self._node.transport_health()
         return {
             "agency": parts.agency,
             "directory_serial": parts.directory.serial,
@@ -73,21 +79,26 @@ class NodeOperations:
             },
             "outbox": {state: int(count) for state, count in rows},
             "inbox": {handover: int(count) for handover, count in pending},
-            "transport": health,
+            "transport": self._node.transport_health(),
         }
 
     def send(self, actor: Actor, arguments: dict[str, Any]) -> dict[str, Any]:
         """Send a local file."""
         data = base64.b64decode(arguments["data"])
         companions = {name: base64.b64decode(text) for name, text in arguments.get("companions", {}).items()}
-        intake = self._node.intake.take(
-            data,
-            arguments.get("profile") or "auto",
-            self._recipients(arguments),
-            actor,
-            _statement(arguments),
-            companions,
-        )
+        recipients, statement = self._recipients(arguments), _statement(arguments)
+        try:
+            intake = self._node.intake.take(
+                data, arguments.get("profile") or "auto", recipients, actor, statement, companions
+            )
+        except MessageRefused as error:
+            if any(violation.path in _STATED for violation in error.violations):
+                raise Usage(
+                    f"the file does not say what it is sent for, and nobody stated it: {error.cause}",
+                    cure="state --purpose and --legal-basis; `lianfang policy show` names those that go together",
+                    code="LF-SEND-NO-PURPOSE",
+                ) from error
+            raise
         return vars(intake)
 
     def order(self, actor: Actor, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -116,6 +127,7 @@ class NodeOperations:
         query = select(table).order_by(table.c.created_ms.desc()).limit(_limit(arguments))
         with self._parts.engine.connect() as connection:
             rows = connection.execute(query).all()
+            codes = self._ended(connection, [row.message_id for row in rows if row.side == "issued"])
         return [
             {
                 "message_id": row.message_id.hex(),
@@ -126,9 +138,17 @@ class NodeOperations:
                 "result_message_id": row.result_message_id.hex(),
                 "created_ms": row.created_ms,
                 "deadline_ms": row.deadline_ms,
+                **_told(codes.get(row.message_id, "")),
             }
             for row in rows
         ]
+
+    def _ended(self, connection: Connection, message_ids: list[bytes]) -> dict[bytes, str]:
+        """Return under which code messages of ours were refused or expired."""
+        table = store.outbox
+        ended = table.c.message_id.in_(message_ids), table.c.state.in_(("refused", "expired"))
+        rows = connection.execute(select(table.c.message_id, table.c.code).where(*ended))
+        return {row.message_id: row.code for row in rows}
 
     def inbox(self, _: Actor, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         """List what has arrived, newest first. Shows what each message has for this agency, and opens nothing."""
@@ -143,7 +163,7 @@ class NodeOperations:
             rows = connection.execute(select(table).where(table.c.message_id.in_(ids))).all()
         for item in listed:
             item["deliveries"] = {
-                row.recipient: {"state": row.state, "code": row.code, "attempts": row.attempts}
+                row.recipient: {"state": row.state, "attempts": row.attempts, **_told(row.code)}
                 for row in rows
                 if row.message_id.hex() == item["message_id"]
             }
@@ -191,6 +211,7 @@ class NodeOperations:
         message_id = _message_id(arguments)
         envelope, _ = self._node.opening.look(message_id)
         fields = classes_of_fields(envelope.header.type, arguments.get("fields", []))
+        _require_classes(envelope.header.type, arguments.get("classes", []))
         classes = tuple(set(fields.values()) | set(arguments.get("classes", [])) - {field_classes.OPEN})
         opened = self._node.opening.open(message_id, classes, actor, _statement(arguments))
         whole = MessageToDict(opened.message, preserving_proto_field_name=True)
@@ -218,6 +239,7 @@ class NodeOperations:
                 "row": row.record,
                 "line": row.line,
                 "profile": row.profile,
+                "file_sha256": row.source_sha256.hex(),
                 "code": row.code,
                 "cause": row.cause,
                 "cure": row.cure,
@@ -235,7 +257,7 @@ class NodeOperations:
         return [
             {
                 "sender": row.sender,
-                "code": row.code,
+                **_told(row.code),
                 "sha256": row.sha256.hex(),
                 "received_at_ms": row.received_at_ms,
                 "entry": row.log_index,
@@ -292,7 +314,14 @@ class NodeOperations:
     def policy_show(self, _: Actor, __: dict[str, Any]) -> dict[str, Any]:
         """Return the bundle in force, one sentence per row."""
         bundle = self._parts.bundle
-        return {"serial": bundle.serial, "sha256": bundle.sha256.hex(), "rows": render(bundle)}
+        words = bundle.vocabulary
+        return {
+            "serial": bundle.serial,
+            "sha256": bundle.sha256.hex(),
+            "rows": render(bundle),
+            "purposes": {name: sorted(purpose.bases) for name, purpose in words.purposes.items()},
+            "bases": dict(words.bases),
+        }
 
     def policy_explain(self, actor: Actor, arguments: dict[str, Any]) -> dict[str, Any]:
         """Say what the bundle decides for this actor about a field of a message, and why; opens nothing."""
@@ -325,6 +354,11 @@ class NodeOperations:
         return recipients
 
 
+def _told(code: str) -> dict[str, str]:
+    cause, cure = meaning(code)
+    return {"code": code, "cause": cause, "cure": cure}
+
+
 def _statement(arguments: dict[str, Any]) -> Statement:
     return Statement(
         arguments.get("purpose") or "",
@@ -346,6 +380,13 @@ def _message_id(arguments: dict[str, Any]) -> bytes:
 
 def _limit(arguments: dict[str, Any]) -> int:
     return max(1, min(int(arguments.get("limit") or 50), limits.INBOX_PAGE_MAX))
+
+
+def _require_classes(type_name: str, named: Sequence[str]) -> None:
+    known = sorted(field_classes.fields_by_class(registry.descriptor_of(type_name)))
+    for name in named:
+        if name not in known:
+            raise Usage(f"{type_name} has no class {name}", cure=f"its classes are {', '.join(known)}")
 
 
 def _fields_of(type_name: str, classes: tuple[str, ...]) -> dict[str, list[str]]:

@@ -5,11 +5,12 @@ import socket
 import ssl
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bus import config as configuration
+from bus.cli import checkup
+from bus.cli.checkup import Finding
 from bus.cli.desk import Desk
 from bus.config import NodeConfig
 from bus.enrolment import DOCUMENTS, MEMBER_FILE, read_member
@@ -19,17 +20,6 @@ _SPACE_BYTES_MIN = 256 * 1024 * 1024
 _CONNECT_S = 5.0
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `cure` and `code` are empty when it is well."""
-
-    name: str
-    ok: bool
-    cause: str
-    cure: str = ""
-    code: str = ""
-
-
 def examine(desk: Desk) -> list[Finding]:
     """Look at everything; stop early only where nothing further can be seen."""
     try:
@@ -37,10 +27,13 @@ def examine(desk: Desk) -> list[Finding]:
     except BusError as error:
         return [_wrong("configuration", error)]
     findings = [Finding("configuration", ok=True, cause=f"{config.agency}, transport {config.transport}")]
+    findings.append(checkup.permissions(desk.directory))
     findings.append(_private(desk.directory))
     findings.append(_enrolled(config, desk.directory))
     findings.append(_space(desk.directory))
+    findings.append(checkup.database(config, desk.directory))
     if config.transport == "rabbitmq":
+        findings += checkup.certificates(config, desk.directory)
         findings.append(_broker(config, desk.directory))
     findings += _node(config, desk)
     return findings
@@ -133,7 +126,8 @@ def _broker(config: NodeConfig, directory: Path) -> Finding:
             "broker",
             ok=False,
             cause="a certificate file of [broker] in node.toml is missing",
-            cure="put ca_file, certificate_file and key_file where node.toml says",
+            cure="put ca_file, certificate_file and key_file where node.toml says; the private broker's lie below pki/ in its own "
+            "directory",
             code="LF-DOCTOR-NO-CERTIFICATE",
         )
     except OSError as error:
@@ -174,6 +168,7 @@ def _node(config: NodeConfig, desk: Desk) -> Iterator[Finding]:
             cure="see that the auditor's node runs",
             code="LF-DOCTOR-NO-WITNESS",
         )
+    yield from checkup.health(desk.ask("health", 10.0))
     down = [name for name, up in status["transport"]["connected"].items() if not up]
     if down:
         yield Finding(

@@ -12,6 +12,10 @@ _Rows = list[dict[str, Any]]
 _limit = click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="Rows at most.")
 
 
+_STATES = {"person": "for a person to read"}
+"""States of handover that need more than their own word."""
+
+
 def _type(command: Command) -> Command:
     return click.option(
         "--type", "type_name", default="", metavar="TYPE", help="Only messages of this type, e.g. StopPaymentOrder."
@@ -64,7 +68,7 @@ def _inbox(rows: _Rows) -> Iterator[str]:
     for row in rows:
         yield (
             f"{show.when(row['received_at_ms'])}  {row['type']} from {row['sender']}"
-            f"  [{row['lane']}, {row['state'] or 'kept'}]"
+            f"  [{row['lane']}, {_STATES.get(row['state'], row['state']) or 'kept'}]"
         )
         yield f"    id {row['message_id']}  log entry {row['entry']}"
         yield from show.wrapped(f"for you: {_for_you(row)}", "    ")
@@ -87,6 +91,7 @@ def _sent(rows: _Rows) -> Iterator[str]:
         for recipient, delivery in sorted(row["deliveries"].items()):
             code = f" {delivery['code']}" if delivery["code"] else ""
             yield from show.wrapped(f"{recipient}: {delivery['state']}{code}, attempts {delivery['attempts']}", "    ")
+            yield from why(delivery, "        ")
 
 
 def _held_back(rows: _Rows) -> Iterator[str]:
@@ -94,7 +99,10 @@ def _held_back(rows: _Rows) -> Iterator[str]:
         yield "No row is held back."
         return
     for row in rows:
-        yield f"{show.when(row['received_at_ms'])}  {row['profile']}, row {row['row']}: {row['code']}"
+        yield (
+            f"{show.when(row['received_at_ms'])}  {row['profile']}, row {row['row']} (line {row['line']}): {row['code']}"
+        )
+        yield f"    of the file with SHA-256 {row['file_sha256']}"
         yield from show.wrapped(f"cause: {row['cause']}", "    ")
         yield from show.wrapped(f"cure: {row['cure']}", "    ")
 
@@ -103,10 +111,16 @@ def _quarantine(rows: _Rows) -> Iterator[str]:
     if not rows:
         yield "Nothing was refused on arrival."
         return
-    yield from show.table(
-        ("received", "sender", "code", "log entry", "sha-256"),
-        (
-            (show.when(row["received_at_ms"]), row["sender"] or "-", row["code"], row["entry"], row["sha256"][:16])
-            for row in rows
-        ),
-    )
+    for row in rows:
+        yield (
+            f"{show.when(row['received_at_ms'])}  {row['code']} from {row['sender'] or 'nobody known'}"
+            f"  log entry {row['entry']}, SHA-256 {row['sha256'][:16]}"
+        )
+        yield from why(row, "    ")
+
+
+def why(row: dict[str, Any], indent: str) -> Iterator[str]:
+    """Yield cause and cure of what was refused; nothing where nothing was."""
+    for name in ("cause", "cure"):
+        if row[name]:
+            yield from show.wrapped(f"{name}: {row[name]}", indent)
