@@ -15,7 +15,7 @@ from bus.cli.desk import Desk, desk
 from bus.cli.map_back import back
 from bus.cli.map_files import SOME_FAILED, companions_of, lines_to, profile_named, refusals, source
 from bus.cli.map_look import identify, preview
-from bus.cli.map_profiles import test
+from bus.cli.map_profiles import diff, test
 
 
 @click.group()
@@ -74,7 +74,7 @@ def convert(
     raise click.exceptions.Exit(_exit_code(found))
 
 
-for _command in (identify, preview, test, back):
+for _command in (identify, preview, test, diff, back):
     map_.add_command(_command)
 
 

@@ -1,4 +1,4 @@
-"""`lianfang map test`: profiles against the rows that were reviewed."""
+"""`lianfang map test` and `diff`: profiles against the rows that were reviewed, and against each other."""
 
 from collections.abc import Iterator
 from importlib import resources
@@ -9,7 +9,7 @@ import click
 
 from bus.cli import show
 from bus.cli.desk import Desk, desk
-from bus.cli.map_files import is_path, profile_named
+from bus.cli.map_files import companions_of, is_path, profile_named, refusals
 from bus.errors import Usage
 
 _FAILED = 1
@@ -76,3 +76,30 @@ def _told(answer: dict[str, Any]) -> Iterator[str]:
         for case in item["cases"]:
             for difference in case["differences"]:
                 yield from show.wrapped(f"{case['case']}: {difference}", "  ")
+
+
+@click.command()
+@click.argument("before")
+@click.argument("after")
+@click.option(
+    "--on", "file", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file to read with both."
+)
+@click.option("--companion", multiple=True, metavar="NAME=FILE", help="A file that belongs to it.")
+@desk
+def diff(desk: Desk, before: str, after: str, file: Path, companion: tuple[str, ...]) -> None:
+    """Read one file with the profiles BEFORE and AFTER, and say which rows and fields change."""
+    from adapters.compare import differences  # noqa: PLC0415 - lazy: help must not pay for it
+
+    data = file.read_bytes()
+    one, other = profile_named(before, data), profile_named(after, data)
+    with refusals():
+        found = differences(one, other, data, companions_of(companion))
+    desk.answer({"before": one.name, "after": other.name, **found}, _compared)
+    raise click.exceptions.Exit(_FAILED if found["changed"] else 0)
+
+
+def _compared(found: dict[str, Any]) -> Iterator[str]:
+    yield f"{found['before']} and {found['after']}: {found['rows']} rows, {len(found['changed'])} come out otherwise"
+    for row in found["changed"]:
+        words = "; ".join(f"{change['field']}: {change['change']}" for change in row["changes"])
+        yield from show.wrapped(f"row {row['row']}, line {row['line']}: {words}", "  ")

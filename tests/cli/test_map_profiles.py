@@ -29,3 +29,30 @@ def test_a_profile_of_ones_own_is_tested_with_the_rows_beside_it(tmp_path):
     mine.write_text(mine.read_text("utf-8").replace('"支出" = "TRANSACTION_DIRECTION_OUT"', ""), "utf-8")
     typed = lianfang("map", "test", mine)
     assert (typed.code, "NOT as reviewed" in typed.out) == (1, True)
+
+
+def test_diff_names_the_rows_and_fields_that_a_change_of_profile_changes(tmp_path):
+    """Another scale, a code less and a field less: the balance of each row, one refusal, one name; no value is told."""
+    text = (PROFILES / "bank-notice-csv.toml").read_text("utf-8")
+    old, new, file = tmp_path / "old.toml", tmp_path / "new.toml", tmp_path / "x"
+    old.write_text(text, "utf-8")
+    changed = text.replace('"支出" = "TRANSACTION_DIRECTION_OUT"', "")
+    changed = changed.replace('[field."holder.name"]\nfrom = "holder"\n', "")
+    assert changed.count("scale = 2") == 2
+    new.write_text(changed.replace("scale = 2", "scale = 3", 1), "utf-8")
+    row = notice().decode().splitlines()[1]
+    file.write_text(f"{notice().decode()}{row.replace('支出', '收入')}\n", "utf-8")
+    typed = lianfang("map", "diff", old, new, "--on", file, "--json")
+    assert (typed.code, typed.value["rows"]) == (1, 2)
+    first, second = typed.value["changed"]
+    assert {"field": "refused", "change": "new"} in first["changes"]
+    assert second == {
+        "row": 2,
+        "line": 3,
+        "changes": [
+            {"field": "holder.name", "change": "gone"},
+            {"field": "balance.minor_units", "change": "another value"},
+        ],
+    }
+    assert "1234" not in lianfang("map", "diff", old, new, "--on", file).out
+    assert lianfang("map", "diff", old, "bank-notice-csv", "--on", file).code == 0
