@@ -48,6 +48,7 @@ class Consumer:
         self._connection: JoinedConnection | None = None
         self._channel: Channel | None = None
         self._arrived: list[tuple[int, Delivery]] = []
+        self._gathered = 0  # how many had arrived when the loop was last let read on
         self._failed: set[int] = set()
         self._committed_tag, self._committed = 0, 0  # the last, and how many, not yet acknowledged
         self._is_acknowledging_soon = False
@@ -97,6 +98,7 @@ class Consumer:
     def _forget_channel(self) -> None:
         self._channel = None
         self._arrived.clear()
+        self._gathered = 0
         self._failed.clear()
         self._committed_tag = self._committed = 0
         self._is_acknowledging_soon = self._is_handing_over = self._is_holding = False
@@ -109,23 +111,36 @@ class Consumer:
             method.exchange or "", method.routing_key or "", properties.user_id, properties.headers or {}, body
         )
         self._arrived.append((method.delivery_tag, examine(self._agency, self._lane, arrival)))
-        if not self._is_handing_over and not self._is_holding and self._connection is not None:
+        if not self._is_handing_over and not self._is_holding:
+            self._hand_over_next_turn()
+
+    def _hand_over_next_turn(self) -> None:
+        """Hand over after the loop has read what the socket holds."""
+        if self._connection is not None:
             self._is_handing_over = True
-            # After everything that this read of the socket brought.
             self._connection.ioloop.add_callback_threadsafe(self._hand_over)
 
     def _hand_over(self) -> None:
+        """Hand over one batch. While each turn of the loop still brings more, it is let grow: a commit costs the same."""
         self._is_handing_over = False
-        while self._arrived and self._channel is not None and not self._is_holding:
-            batch = self._arrived[:BATCH_MESSAGES_MAX]
-            del self._arrived[: len(batch)]
-            try:
-                dispositions = self._inbox.receive([delivery for _, delivery in batch])
-            except Exception as error:  # noqa: BLE001 - one message may be the cause: each is tried alone
-                self._one_by_one(batch, error)
-            else:
-                self._fault_pause_s = FAULT_PAUSE_S_MIN
-                self._acknowledge(batch, dispositions)
+        if not self._arrived or self._channel is None or self._is_holding:
+            return
+        if self._gathered < len(self._arrived) < BATCH_MESSAGES_MAX:
+            self._gathered = len(self._arrived)
+            self._hand_over_next_turn()
+            return
+        batch = self._arrived[:BATCH_MESSAGES_MAX]
+        del self._arrived[: len(batch)]
+        self._gathered = 0
+        try:
+            dispositions = self._inbox.receive([delivery for _, delivery in batch])
+        except Exception as error:  # noqa: BLE001 - one message may be the cause: each is tried alone
+            self._one_by_one(batch, error)
+        else:
+            self._fault_pause_s = FAULT_PAUSE_S_MIN
+            self._acknowledge(batch, dispositions)
+        if self._arrived and not self._is_holding:
+            self._hand_over_next_turn()
 
     def _acknowledge(self, batch: list[tuple[int, Delivery]], dispositions: list[Disposition]) -> None:
         """Acknowledge what was committed, and hold the rest."""

@@ -22,7 +22,7 @@ TICK_S = 0.25
 """How often the outbox is looked at when nobody says that it holds something, and the watchdog looks."""
 
 SETTLE_ROWS = 128
-SETTLE_DELAY_S = 0.01
+SETTLE_DELAY_S = 0.05
 """Confirms are written in batches of this many rows, or after this long."""
 
 CONFIRM_S_MAX = 10.0
