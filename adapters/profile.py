@@ -234,13 +234,17 @@ def _merged(data: dict[str, Any], included: dict[str, Any]) -> dict[str, Any]:
     return {**included, **data, "table": {**included.get("table", {}), **data.get("table", {})}}
 
 
+SHORT_FORMS = (("parse", "as"), ("map", "table"), ("split", "at"))
+"""Verbs that may be written as one text, and the key that it is short for."""
+
+
 def _spread(data: dict[str, Any]) -> None:
     """Write short forms out: parse = "text" is parse = {as = "text"}, map = "x" is map = {table = "x"}."""
     groups = [data.get("field"), *dict(data.get("group", {})).values()]
     groups += [record.get("field") for record in data.get("record", []) if isinstance(record, dict)]
     for fields in groups:
         for verbs in dict(fields or {}).values():
-            for verb, key in (("parse", "as"), ("map", "table"), ("split", "at")):
+            for verb, key in SHORT_FORMS:
                 if isinstance(verbs, dict) and isinstance(verbs.get(verb), str):
                     verbs[verb] = {key: verbs[verb]}
 

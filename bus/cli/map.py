@@ -13,6 +13,7 @@ import click
 from bus.cli import show
 from bus.cli.desk import Desk, desk
 from bus.cli.map_back import back
+from bus.cli.map_docs import docs, schema
 from bus.cli.map_files import SOME_FAILED, companions_of, lines_to, profile_named, refusals, source
 from bus.cli.map_look import identify, preview
 from bus.cli.map_profiles import diff, test
@@ -74,7 +75,7 @@ def convert(
     raise click.exceptions.Exit(_exit_code(found))
 
 
-for _command in (identify, preview, test, diff, back):
+for _command in (identify, preview, test, diff, back, docs, schema):
     map_.add_command(_command)
 
 

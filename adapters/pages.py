@@ -1,0 +1,183 @@
+"""A page per profile, generated from it: how the source is written, its columns, each field, code tables, what can go wrong."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from adapters.plan import field_at
+from adapters.platform import fields_of
+from adapters.profile import Mapping_, Profile
+from schemas import registry
+from schemas.field_classes import INHERIT, field_class
+
+_TEXT = ("LF-ROW-CONTROL", "LF-ROW-MOJIBAKE")
+_LOSSY = "LF-ROW-LOSSY-NUMBER"
+_REFUSALS: dict[str, tuple[str, ...]] = {
+    "text": _TEXT,
+    "account": ("LF-ROW-ACCOUNT", _LOSSY),
+    "bank": ("LF-ROW-BANK", _LOSSY),
+    "id": ("LF-ROW-ID", _LOSSY),
+    "phone": ("LF-ROW-PHONE", _LOSSY),
+    "tn": ("LF-ROW-PHONE", _LOSSY),
+    "money": ("LF-ROW-AMOUNT", "LF-ROW-CURRENCY", _LOSSY),
+    "instant": ("LF-ROW-DATE", _LOSSY),
+    "integer": ("LF-ROW-INTEGER",),
+    "duration": ("LF-ROW-DURATION",),
+    "hex": ("LF-ROW-HEX",),
+    "paper": ("LF-ROW-PAPER", "LF-ROW-PAPER-SIZE"),
+}
+"""What a kind of text can be refused for; a test compares it with the code."""
+_FORMATS: dict[str, tuple[str, ...]] = {
+    "csv": ("LF-ROW-QUOTE", "LF-ROW-SIZE", "LF-ROW-WIDTH", "LF-FILE-AMBIGUOUS-HEADER", "LF-FILE-COLUMNS", "LF-FILE-EMPTY",
+            "LF-FILE-ENCODING", "LF-FILE-NO-HEADER", "LF-FILE-SIZE"),
+    "xml": ("LF-XML-CODE", "LF-XML-DEPTH", "LF-XML-DTD", "LF-XML-ELEMENTS", "LF-XML-ENCODING", "LF-XML-REPEATED",
+            "LF-XML-SIZE", "LF-XML-SYNTAX"),
+    "passport": ("LF-ROW-TOKEN", "LF-FILE-CERTIFICATE", "LF-FILE-NO-TOKEN", "LF-FILE-SIZE"),
+}  # fmt: skip
+
+
+def page(profile: Profile) -> str:
+    """Return the page of a profile, in Markdown."""
+    return "\n".join(_lines(profile)) + "\n"
+
+
+def index(profiles: Mapping[str, Profile]) -> str:
+    """Return the page that lists the profiles."""
+    rows = [
+        (f"[{name}]({name}.md)", profile.file.source.format, _ways(profile), profile.message, profile.title)
+        for name, profile in profiles.items()
+    ]
+    head = ["# Local formats", "", "Written by `lianfang map docs`; each page comes from its profile.", ""]
+    return "\n".join([*head, *_table(("profile", "format", "", "messages", "what it is"), rows)]) + "\n"
+
+
+def _lines(profile: Profile) -> Iterator[str]:
+    yield from (
+        f"# {profile.name}",
+        "",
+        f"{profile.title}. Version {profile.version}. {_ways(profile).capitalize()}.",
+        "",
+    )
+    yield from ("Written by `lianfang map docs` from the profile; change that.", "", "## The source", "")
+    yield from _table(("", ""), _facts(profile))
+    if profile.file.source.columns:
+        yield from ("", "## Columns", "")
+        required = profile.file.source.header.required if profile.file.source.header else []
+        yield from _table(
+            ("column", "headers in files", "needed"),
+            [
+                (name, _code(*spellings), "yes" if name in required else "")
+                for name, spellings in profile.file.source.columns.items()
+            ],
+        )
+    if profile.file.target is not None:
+        yield from ("", f"## {profile.message}", "", *_fields(profile, profile.message, profile.file.field))
+    for record in profile.file.record:
+        code = f"{profile.file.code_prefix}{record.code}"
+        way = "read" if code in profile.file.source.reads else "written"
+        yield from ("", f"## {code}: {record.message}, {way}", "", f"Elements in order: {_code(*record.layout)}.", "")
+        constants = {path: Mapping_.model_validate({"const": text}) for path, text in record.const.items()}
+        yield from _fields(profile, record.message, {**constants, **fields_of(profile, record)})
+    for name, table in profile.file.table.items():
+        rows = [(_code(text), _code(word)) for text, word in table.items()]
+        yield from ("", f"## Table {name}", "", *_table(("in the file", "becomes"), rows))
+    yield from ("", "## What can go wrong", "", "Causes and cures: [errors.md](../errors.md).", "")
+    yield from (f"- `{code}`" for code in refusals(profile))
+
+
+def _ways(profile: Profile) -> str:
+    return "read and written" if profile.file.writing is not None else "read"
+
+
+def _facts(profile: Profile) -> list[tuple[str, ...]]:
+    source, writing = profile.file.source, profile.file.writing
+    known = {
+        "format": source.format,
+        "encodings": _code(*source.encodings) if source.format == "csv" else "",
+        "delimiter": _code(source.delimiter) if source.format == "csv" else "",
+        "the header stands within": f"{source.header.lines_before_max + 1} lines" if source.header else "",
+        "words that mean nothing": _code(*(word or "(empty)" for word in source.null)),
+        "times without a zone are of": source.zone,
+        "amounts without a currency are in": source.currency,
+        "other names of currencies": _code(*(f"{name} = {code}" for name, code in source.currencies.items())),
+        "numbers without a country are of": source.region,
+        "a row that begins so is no record": _code(*source.footer),
+        "known, and carries nothing": _code(*source.ignore),
+        "one message for all lines of one": source.group_by,
+        "lines of one message, at most": str(source.group_max) if source.group_by else "",
+        "codes read": _code(*source.reads),
+        "codes written": _code(*writing.writes) if writing else "",
+        "columns written": _code(*writing.columns) if writing else "",
+    }
+    return [(name, text) for name, text in known.items() if text]
+
+
+def _fields(profile: Profile, message: str, fields: Mapping[str, Mapping_]) -> Iterator[str]:
+    rows = [
+        (f"`{path}`", _class_of(profile, message, path), _from(verbs), _verbs(verbs)) for path, verbs in fields.items()
+    ]
+    yield from _table(("field", "class", "from", "how"), rows)
+
+
+def _class_of(profile: Profile, message: str, path: str) -> str:
+    descriptor, pieces, found = registry.descriptor_of(message), path.split("."), ""
+    for end in range(1, len(pieces) + 1):
+        name = field_class(field_at(descriptor, ".".join(pieces[:end]), profile))
+        found = found if name == INHERIT else name
+    return found
+
+
+def _from(verbs: Mapping_) -> str:
+    return "the profile" if verbs.const else _code(*([verbs.source] if isinstance(verbs.source, str) else verbs.source))
+
+
+def _verbs(verbs: Mapping_) -> str:
+    if verbs.const:
+        return f"const {_code(verbs.const)}"
+    parse, steps = verbs.parse, []
+    if not isinstance(verbs.source, str):
+        steps.append(f"join {_code(verbs.join)}")
+    if verbs.split:
+        steps.append(
+            f"split at {_code(verbs.split.at)}" + ("" if verbs.split.part is None else f", part {verbs.split.part}")
+        )
+    steps.append(f"parse {parse.kind}" + "".join(f" {_code(text)}" for text in (*parse.formats, parse.scheme) if text))
+    if parse.kind == "money":
+        steps.append(
+            f"scale {verbs.scale}" + (f", currency from {_code(parse.currency_from)}" if parse.currency_from else "")
+        )
+    if verbs.map:
+        steps.append(f"map {verbs.map.table}, unknown: {verbs.map.unknown}")
+    if verbs.when:
+        steps.append(f"when {_code(verbs.when.source)} is {_code(*verbs.when.among)}")
+    if verbs.check.required:
+        steps.append("required")
+    if verbs.check.pattern:
+        steps.append(f"pattern {_code(verbs.check.pattern)}")
+    return "; ".join(steps)
+
+
+def refusals(profile: Profile) -> list[str]:
+    """Return the codes with which a file of this dialect, or one of its records, can be refused."""
+    file = profile.file
+    found = set(_FORMATS[file.source.format])
+    for fields in (file.field, *file.group.values(), *(record.field for record in file.record)):
+        for verbs in fields.values():
+            if verbs.const:
+                continue
+            plain = not verbs.map or verbs.parse.kind not in ("text", "code")
+            found.update(_REFUSALS.get(verbs.parse.kind, ()) if plain else ())
+            found.update({"LF-ROW-CODE"} if verbs.map and verbs.map.unknown == "hold" else ())
+            found.update({"LF-ROW-MISSING"} if verbs.check.required else ())
+            found.update({"LF-ROW-PATTERN"} if verbs.check.pattern else ())
+    return sorted(found)
+
+
+def _code(*texts: str) -> str:
+    """Return texts as code; what Markdown or a terminal would not show is written out."""
+    shown = (text.replace("|", "\\|") if text.isprintable() else repr(text)[1:-1] for text in texts if text)
+    return ", ".join(f"`{text}`" for text in shown)
+
+
+def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(headings)} |"
+    yield "|" + "---|" * len(headings)
+    yield from (f"| {' | '.join(row)} |" for row in rows)

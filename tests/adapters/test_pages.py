@@ -1,0 +1,98 @@
+"""What is written of profiles is what they are: pages and schema are generated, and neither is stale."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import adapters
+from adapters import pages, plan, schema, summary
+from adapters.profile import SHORT_FORMS
+from tests.adapters.files import DEMO, profile
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "formats"
+NAMES = sorted(adapters.profiles())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_of_a_profile_is_current(name):
+    """docs/formats has what the profile says now; `lianfang map docs --out docs/formats` writes it anew."""
+    assert (PAGES / f"{name}.md").read_text("utf-8") == pages.page(profile(name))
+
+
+def test_there_is_a_page_for_every_profile_and_no_other():
+    """The index is current, and no page is left of a profile that is gone."""
+    assert (PAGES / "README.md").read_text("utf-8") == pages.index(adapters.profiles())
+    assert {path.stem for path in PAGES.glob("*.md")} == {"README", *NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_names_every_field_column_code_and_table(name):
+    """Nothing that the profile says is left out of its page."""
+    file, text = profile(name).file, pages.page(profile(name))
+    fields = [*file.field, *(path for record in file.record for path in record.const)]
+    used = [path for record in file.record for group in record.use for path in file.group[group]]
+    for word in (
+        *fields,
+        *used,
+        *file.source.columns,
+        *file.table,
+        *(code for table in file.table.values() for code in table),
+    ):
+        assert word in text, word
+    for record in file.record:
+        assert f"## {file.code_prefix}{record.code}: {record.message}" in text
+
+
+def test_every_kind_says_what_it_can_be_refused_for():
+    """No kind of text is unknown to the pages but codes, which their table alone can refuse."""
+    assert set(pages._REFUSALS) == set(plan.READERS) - {"code"}
+
+
+def test_refusals_that_happen_are_on_the_page():
+    """What the demonstration's own file is refused for stands on its page."""
+    found = summary.check("bank-notice-csv", (DEMO / "bank-a-suspicious-accounts.csv").read_bytes())
+    assert {row["code"] for row in found["refused"]} <= set(pages.refusals(profile("bank-notice-csv")))
+
+
+def test_the_schema_is_current():
+    """profile.schema.json is what the models say; `lianfang map schema --out adapters/profiles/profile.schema.json`."""
+    assert (ROOT / "adapters" / "profiles" / "profile.schema.json").read_text("utf-8") == schema.text()
+
+
+def unknown_keys(value, part, root):
+    """Return the keys of a value for which the schema has no place."""
+    options = [
+        root["$defs"][one["$ref"].rpartition("/")[2]] if "$ref" in one else one for one in part.get("anyOf", [part])
+    ]
+    if isinstance(value, list):
+        return [
+            key for item in value for option in options for key in unknown_keys(item, option.get("items", {}), root)
+        ]
+    if not isinstance(value, dict):
+        return []
+    (shape,) = [option for option in options if option.get("type") == "object"]
+    found = []
+    for key, inner in value.items():
+        known = shape.get("properties", {}).get(key, shape.get("additionalProperties"))
+        found += unknown_keys(inner, known, root) if isinstance(known, dict) else [key]
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_profile_fits_the_schema_and_a_wrong_key_does_not(name):
+    """The keys of the profiles that come with the product are all in the schema, and an invented one is not."""
+    root = json.loads(schema.text())
+    data = tomllib.loads((ROOT / "adapters" / "profiles" / f"{name}.toml").read_text("utf-8"))
+    assert unknown_keys(data, root, root) == []
+    data["source"]["delimeter"] = ","
+    assert unknown_keys(data, root, root) == ["delimeter"]
+
+
+def test_the_schema_knows_the_short_forms():
+    """A verb as one text is allowed: parse = "text" is as good as parse = {as = "text"}."""
+    verbs = schema.profile_schema()["$defs"]["Mapping_"]["properties"]
+    for verb, _ in SHORT_FORMS:
+        assert {"type": "string"} in verbs[verb]["anyOf"]
