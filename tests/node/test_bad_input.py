@@ -343,3 +343,14 @@ def test_the_meaning_of_a_code_is_that_of_the_docs() -> None:
             assert documented[code] == f"{cause} | {cure} |"
     assert all(refusals.meaning("LF-OF-TOMORROW"))
     assert refusals.meaning("") == refusals.meaning("ACCEPTED") == ("", "")
+
+
+def test_the_manual_names_tests_and_codes_that_there_are() -> None:
+    """Every row of the table of bad input names a documented code and a test that stands in its file."""
+    root = Path(__file__).parents[2]
+    table = (root / "docs" / "operating.md").read_text().partition("## Bad input")[2]
+    named = re.findall(r"`(tests/[^`]+)::(test_\w+)`", table)
+    assert len(named) >= 20
+    assert [pair for pair in named if f"def {pair[1]}(" not in (root / pair[0]).read_text()] == []
+    documented = (root / "docs" / "errors.md").read_text()
+    assert [code for code in re.findall(r"`(LF-[A-Z-]+)`", table) if f"| `{code}` |" not in documented] == []
