@@ -37,3 +37,5 @@ class RowRefused(AdapterError):
     """One record cannot be used."""
 
     code = "LF-ROW"
+    column = ""
+    """Header or path of the cell, as the source has it; empty where the whole record is at fault."""

@@ -57,6 +57,8 @@ class HeldBack(NamedTuple):
     cause: str
     cure: str
     raw: bytes
+    column: str = ""
+    """Header or path of the cell at fault; empty where it is the whole record."""
 
 
 class Rendered(NamedTuple):

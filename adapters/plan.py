@@ -112,7 +112,9 @@ class Plan:
                     place[name] = found
         except RowRefused as error:
             where = step.column or step.path
-            raise RowRefused(f"column {where} {error.cause}", cure=error.cure, code=error.code) from error
+            refused = RowRefused(f"column {where} {error.cause}", cure=error.cure, code=error.code)
+            refused.column = where
+            raise refused from error
         for name, keys in self.lists.items():
             elements = [values.pop(key) for key in keys if key in values]
             if elements:

@@ -19,4 +19,4 @@ def origin(profile: Profile, data: bytes) -> dict[str, Any]:
 
 def held_back(error: RowRefused, record: int, line: int, raw: bytes) -> HeldBack:
     """Return the outcome of a record that cannot be used."""
-    return HeldBack(record, line, error.code, error.cause, error.cure, raw)
+    return HeldBack(record, line, error.code, error.cause, error.cure, raw, error.column)

@@ -6,7 +6,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,13 +60,16 @@ class Tally:
     refused: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
 
+    on_refused: Callable[[Outcome, dict[str, Any]], None] = lambda _outcome, _why: None
+    """Is given each record that became no message, with what is said of it."""
+
     def over(self, outcomes: Iterator[Outcome]) -> Iterator[Converted]:
         """Yield the records that became messages, and count all."""
         for outcome in outcomes:
             self.rows_in += 1
             match outcome:
                 case HeldBack():
-                    self._refuse(outcome, outcome.code, outcome.cause, outcome.cure)
+                    self._refuse(outcome, outcome.code, outcome.cause, outcome.cure, outcome.column)
                 case Converted():
                     self._warn(outcome)
                     try:
@@ -77,8 +80,10 @@ class Tally:
                     self.messages += 1
                     yield outcome
 
-    def _refuse(self, outcome: Outcome, code: str, cause: str, cure: str) -> None:
-        self.refused.append({"row": outcome.record, "line": outcome.line, "code": code, "cause": cause, "cure": cure})
+    def _refuse(self, outcome: Outcome, code: str, cause: str, cure: str, column: str = "") -> None:
+        where = {"row": outcome.record, "line": outcome.line}
+        self.refused.append({**where, "code": code, "cause": cause, "cure": cure, "column": column})
+        self.on_refused(outcome, self.refused[-1])
 
     def _warn(self, outcome: Converted) -> None:
         where = {"row": outcome.record, "line": outcome.line}

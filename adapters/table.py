@@ -2,6 +2,7 @@
 
 - A record is one row of the table below the header, blank rows and the summary at the end excepted.
 - The header is the first row that has all required columns; what stands before it is preamble.
+- A line whose first cell is `NOTE` is what `lianfang map check --rows-out` said of the row below it; it is no record.
 - A quote that is opened and never closed costs one record, not the rest of the file.
 """
 
@@ -20,6 +21,8 @@ from adapters.profile import Profile, Source
 COLUMNS_MAX = 256
 CELL_CHARACTERS_MAX = 32_768
 RECORD_BYTES_MAX = 262_144
+
+NOTE = "#lianfang-note"
 
 Cells = list[str]
 
@@ -42,6 +45,8 @@ class Table:
     columns: dict[str, int]
     """Our name of a column → its place."""
     rows: Iterator[Row]
+    header: bytes
+    """The header line's own bytes."""
 
 
 class _TooLong(Exception):
@@ -86,10 +91,10 @@ def read_table(data: bytes, source: Source) -> Table:
     """Find the header. FileRefused when the file has another encoding or no such header."""
     encoding = encoding_of(data, list(source.encodings))
     rows = _records(_Lines(body_of(data), encoding, source.record_lines_max), source)
-    headers, columns = _find_header(rows, source)
+    headers, columns, header = _find_header(rows, source)
     assert source.header is not None, "checked with the profile"
     needed = tuple(columns[name] for name in source.header.required)
-    return Table(headers, columns, _below(rows, len(headers), source, needed))
+    return Table(headers, columns, _below(rows, len(headers), source, needed), header)
 
 
 def fit(profile: Profile, data: bytes) -> Fit | None:
@@ -143,7 +148,7 @@ _UNREADABLE = RowRefused(
 )
 
 
-def _find_header(rows: Iterator[Row], source: Source) -> tuple[tuple[str, ...], dict[str, int]]:
+def _find_header(rows: Iterator[Row], source: Source) -> tuple[tuple[str, ...], dict[str, int], bytes]:
     assert source.header is not None, "checked with the profile"
     names = {spelling: column for column, spellings in source.columns.items() for spelling in spellings}
     best: set[str] = set()
@@ -153,7 +158,7 @@ def _find_header(rows: Iterator[Row], source: Source) -> tuple[tuple[str, ...], 
         headers = tuple(identifier(tidy(cell)) for cell in row.cells)
         found = {names[header] for header in headers if header in names}
         if found.issuperset(source.header.required):
-            return headers, _columns(headers, names)
+            return headers, _columns(headers, names), row.raw
         best = max(best, found, key=len)
     missing = [source.columns[column][0] for column in source.header.required if column not in best]
     raise FileRefused(
@@ -191,11 +196,13 @@ def _below(rows: Iterator[Row], width: int, source: Source, needed: tuple[int, .
     for row in rows:
         cells = row.cells
         if len(cells) != width or row.refused is not None:
-            if row.refused is None and (not any(map(str.strip, cells)) or _is_sum(cells, footer)):
+            if row.refused is None and (not any(map(str.strip, cells)) or _is_sum(cells, footer) or cells[0] == NOTE):
                 continue
             yield _fitted(row, width)
             continue
         if not cells[0].strip() and not any(map(str.strip, cells)):
+            continue
+        if cells[0] == NOTE:
             continue
         if footer and tidy(cells[0]).startswith(footer) and not all(cells[place].strip() for place in needed):
             continue

@@ -14,7 +14,7 @@ from bus.cli import show
 from bus.cli.desk import Desk, desk
 from bus.cli.map_back import back
 from bus.cli.map_docs import docs, schema
-from bus.cli.map_files import SOME_FAILED, companions_of, lines_to, profile_named, refusals, source
+from bus.cli.map_files import SOME_FAILED, companions_of, file_at, lines_to, profile_named, refusals, source
 from bus.cli.map_look import identify, preview
 from bus.cli.map_profiles import diff, test
 
@@ -45,10 +45,19 @@ def _listed(profiles: list[dict[str, Any]]) -> Iterator[str]:
 
 @map_.command()
 @source
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write what was found as a page.")
+@click.option("--rows-out", type=click.Path(path_type=Path, dir_okay=False), help="Write the failing rows, to mend.")
 @desk
-def check(desk: Desk, profile: str, file: Path, companion: tuple[str, ...]) -> None:
+def check(
+    desk: Desk, profile: str, file: Path, companion: tuple[str, ...], html: Path | None, rows_out: Path | None
+) -> None:
     """Read FILE in the format PROFILE (or `auto`) and say what would become of each row."""
-    found = _read(profile, file, companion, lambda _: None)
+    found = _read(profile, file, companion, lambda _: None, rows_out)
+    if html is not None:
+        from adapters import report  # noqa: PLC0415 - lazy: help must not pay for it
+
+        with file_at(html) as page:
+            page.write(report.html(found, file.name).encode())
     desk.answer(found, _checked)
     raise click.exceptions.Exit(_exit_code(found))
 
@@ -83,16 +92,24 @@ def _exit_code(found: dict[str, Any]) -> int:
     return SOME_FAILED if found["refused"] else 0
 
 
-def _read(name: str, file: Path, companion: tuple[str, ...], write: Callable[[Any], None]) -> dict[str, Any]:
+def _read(
+    name: str, file: Path, companion: tuple[str, ...], write: Callable[[Any], None], rows_out: Path | None = None
+) -> dict[str, Any]:
     """Read a file, give every row that became a message to `write`, and return what became of all."""
-    from adapters import convert, summary  # noqa: PLC0415 - lazy: help must not pay for it
+    from adapters import convert, failing, summary  # noqa: PLC0415 - lazy: help must not pay for it
 
     data = file.read_bytes()
     profile = profile_named(name, data)
     tally = summary.Tally()
     with refusals():
+        rows = failing.FailingRows(profile, data) if rows_out else None
+        if rows is not None:
+            tally.on_refused = rows.add
         for row in tally.over(convert.convert(profile, data, companions_of(companion))):
             write(row)
+    if rows_out is not None and rows is not None:
+        with file_at(rows_out) as bad:
+            bad.write(rows.data())
     return {"profile": profile.name, **tally.as_json()}
 
 

@@ -1,0 +1,105 @@
+"""Failing rows come out as a table to mend, byte for byte as they were, each with the reason above it."""
+
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters import report, summary
+from adapters.convert import convert
+from adapters.errors import FileRefused
+from adapters.failing import FailingRows
+from adapters.model import Converted, HeldBack
+from adapters.table import NOTE
+from tests.adapters.files import DEMO, NOTICE_HEADER, NOTICE_ROW, ORDERS, notice, profile, read, record
+from tests.adapters.test_properties import QUICK, ROWS, written
+
+BANK = profile("bank-notice-csv")
+RUINED = ("6.2E+18", *NOTICE_ROW[1:])
+
+
+def failing(data: bytes, name: str = "bank-notice-csv") -> tuple[bytes, summary.Tally]:
+    """Return the table of the rows of a file that fail."""
+    rows = FailingRows(profile(name), data)
+    tally = summary.Tally(on_refused=rows.add)
+    list(tally.over(convert(profile(name), data)))
+    return rows.data(), tally
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(("encoding", "mark"), [("utf-8", b""), ("utf-8", codecs.BOM_UTF8), ("gb18030", b"")])
+def test_header_and_failing_rows_are_the_files_own_bytes(encoding, end, mark):
+    """Preamble and good rows are left out; header, failing row, encoding, line ends and byte order mark are the file's."""
+    header, good, bad = (",".join(row) for row in (NOTICE_HEADER, NOTICE_ROW, RUINED))
+    lines = ["导出", header, good, bad.replace("演示户", '"演示,户"'), good]
+    data = mark + end.join(lines).encode(encoding)
+    table, _ = failing(data)
+    assert table.startswith(mark + f"{header}{end}{NOTE},row 2,LF-ROW-LOSSY-NUMBER,".encode(encoding))
+    assert table.endswith(f"{end}{lines[3]}{end}".encode(encoding))
+    assert table.count(end.encode()) == 3
+
+
+def test_what_comes_out_can_be_dropped_again_with_the_notes_in_it():
+    """Unmended, each row fails again and for the same reason; mended, it has the bytes of a row that was right at once."""
+    table, tally = failing(notice(RUINED, NOTICE_ROW, '"open,1\n', ("x",)))
+    assert [row["code"] for row in tally.refused] == ["LF-ROW-LOSSY-NUMBER", "LF-ROW-QUOTE", "LF-ROW-WIDTH"]
+    again = read(table)
+    assert [row.code for row in again if isinstance(row, HeldBack)] == [row["code"] for row in tally.refused]
+    mended = read(table.replace(b"6.2E+18", NOTICE_ROW[0].encode()))
+    (whole,) = read(notice(NOTICE_ROW))
+    assert isinstance(mended[0], Converted)
+    assert mended[0].raw == whole.raw
+
+
+def test_a_note_that_a_spreadsheet_has_padded_is_still_none():
+    """Cells added behind a note, up to the header's width or beyond, make no record of it."""
+    padded = f"{NOTE},row 1,X,cause,cure" + "," * (len(NOTICE_HEADER) - 5)
+    assert len(read(notice(padded, NOTICE_ROW, padded + ",,,"))) == 1
+
+
+@QUICK
+@given(ROWS)
+def test_whatever_fails_comes_out_once_and_fails_again(rows):
+    """Rows in = messages + rows in the table, whatever the rows are."""
+    data = written(rows)
+    table, tally = failing(data)
+    again, second = failing(table)
+    assert second.messages == 0
+    assert [row["code"] for row in second.refused] == [row["code"] for row in tally.refused]
+    assert again.count(b"\n") == table.count(b"\n")
+
+
+def test_only_tables_have_failing_rows():
+    """An order in XML is one record; there is nothing to cut out."""
+    with pytest.raises(FileRefused) as refused:
+        FailingRows(profile("tfms-police"), record("200101", ORDERS["00101"]))
+    assert refused.value.code == "LF-MAP-NO-TABLE"
+
+
+def test_a_refused_row_names_its_column():
+    """Row, line and column of the cell at fault are told; a row that cannot be cut into cells has no column."""
+    found = summary.check("bank-notice-csv", notice(RUINED, ("x",)))
+    assert [(row["row"], row["line"], row["column"]) for row in found["refused"]] == [(1, 2, "账号"), (2, 3, "")]
+
+
+def test_the_page_counts_causes_and_names_rows_and_runs_nothing():
+    """Every code, column and cure is on the page, no value is, and a name that holds markup is shown as text."""
+    found = summary.check("bank-notice-csv", (DEMO / "bank-a-suspicious-accounts.csv").read_bytes())
+    page = report.html(found, "<script>.csv")
+    for row in found["refused"]:
+        assert f"<td>{row['code']}</td>" in page
+        assert f"<td>{row['column']}</td>" in page
+    assert "<script" not in page
+    assert "E+18" not in page
+    assert "&lt;script&gt;.csv: 14 rows, 13 messages, 1 refused" in page
+
+
+@given(st.text(max_size=20), st.integers(0, 3))
+def test_nothing_breaks_out_of_the_page(name, count):
+    """Whatever a file or a header is called, the page has the tags that it was made with."""
+    item = {"row": 1, "line": 1, "column": name, "field": name, "code": name, "cause": name, "cure": name}
+    found = {"profile": name, "rows_in": 1, "messages": 0, "refused": [item] * count, "warnings": [item] * count}
+    page = report.html(found, name)
+    assert page.count("<table>") == (4 if count else 0)
+    assert page.count("<td>") == count * 11 + (6 if count else 0)
