@@ -24,6 +24,9 @@ SHIPMENT_STRETCH_MAX = 4096
 SHIPMENT_WAITING_BYTES_MAX = 32 * 1024 * 1024
 """Log entries of one agency that wait in a witness's memory for the last part of their shipment."""
 
+SUBJECTS_MAX = 81
+"""Accounts, phones and persons that a message names: as many as the schemas allow, and as an entry of 4 KiB holds."""
+
 SUBJECT_VALUES_MAX = 4096
 """Keyed values that an auditor keeps of one agency for one question."""
 

@@ -28,7 +28,10 @@ _log = structlog.get_logger(__name__)
 WITNESS = Actor("svc-witness", service=True)
 _AUDIT = Statement("audit", "ATF5")
 _SHIP_AGAIN_MS = 5_000
-_NOTE_BYTES_MAX = 1024
+_NOTE_BYTES_MAX = 4096
+"""As schemas/v1/oversight.proto has it: each note is kept, so a padded one would fill the mirror."""
+
+_LINE_BYTES_MAX = 1024
 _SIZE_MAX = 2**63 - 1
 
 
@@ -101,14 +104,14 @@ class Oversight:
         try:
             body = self._shipment(envelope)
             mirror = self.mirror(agency)
-            if body.origin != mirror.origin:
+            if body.origin != mirror.origin or len(body.note) > _NOTE_BYTES_MAX:
                 return
             covered = self._extend(agency, mirror, body)
         except ForkDetected as error:
             _log.error("witness.fork", peer=agency, code=error.code)
             # What we have kept goes back: the log's owner can see by its own signature that its history is another.
             # A note that its owner has padded beyond what travels stays in the evidence, where a person finds it.
-            kept = error.known_note if len(error.known_note) <= _NOTE_BYTES_MAX else b""
+            kept = error.known_note if len(error.known_note) <= _LINE_BYTES_MAX else b""
             refusal = oversight_pb2.Cosignature(origin=error.origin, refusal=error.code, line=kept)
             self._answer(envelope, refusal)
             return

@@ -6,17 +6,20 @@ What was taken in is remembered, parsed and with its keys, so that a message cos
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf.message import Message
 
+from bus import limits
 from bus.directory import Directory
 from bus.keyservice.vault import Vault
 from bus.sealing import boxes, split
 from bus.sealing.batch import key_id, signature_holds
 from bus.sealing.envelope import ParsedEnvelope
 from bus.sealing.errors import EnvelopeRefused, GrantRefused, cannot_open
+from bus.subject_fields import subjects_of
 from schemas import registry
 
 _REMEMBERED_MAX = 512
@@ -131,8 +134,8 @@ class Grants:
     def open(self, parsed: ParsedEnvelope) -> Contents:
         """Open every box that we hold the key of.
 
-        SealingError when message and grant do not belong together or a box does not open; nothing at all where the grant
-        is not here.
+        SealingError when message and grant do not belong together, a box does not open, or it names more subjects than the
+        entry of its opening could; nothing at all where the grant is not here.
         """
         header = parsed.header
         held = self.held(header.grant_id)
@@ -153,4 +156,7 @@ class Grants:
             plains[classes] = boxes.open_box(key, number, place, ciphertext)
             if not split.is_canonical(header.type, classes, plains[classes]):
                 raise cannot_open()  # a field outside its classes, or one that could be read in two ways
-        return Contents(header.type, plains, tuple(withheld))
+        contents = Contents(header.type, plains, tuple(withheld))
+        if next(islice(subjects_of(contents.message()), limits.SUBJECTS_MAX, None), None) is not None:
+            raise EnvelopeRefused("it names more subjects than a log entry holds", code="LF-SEAL-TOO-LARGE")
+        return contents

@@ -53,10 +53,11 @@ class Server:
     def listen(self) -> None:
         """Listen."""
         self._path.unlink(missing_ok=True)
-        before = os.umask(0o177)
+        before = os.umask(0o077)  # of the whole process: a folder that another thread makes meanwhile must stay one
         try:
             with short_path(self._path) as short:
                 self._socket.bind(short)
+                Path(short).chmod(0o600)
         finally:
             os.umask(before)
         self._socket.listen(64)

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from bus import limits, store
+from bus import leaves, limits, store
 from bus.keyservice.protocol import SealRequest
 from bus.outbound import Draft, Sent
 from bus.parts import Actor, Statement
@@ -269,3 +269,40 @@ def test_how_long_a_message_is_taken_is_not_its_senders_word_alone(simulation: S
     simulation.clock.advance(limits.LIFETIME_MS["normal"] + 60_000)
     stage.deliver(simulation, "police-a", kept)
     assert _quarantined(simulation, "police-a") == ["LF-IN-EXPIRED"]
+
+
+def test_a_padded_note_fills_no_mirror(simulation: Simulation) -> None:
+    """A log that pads its checkpoints with signatures of nobody is not mirrored under them."""
+    simulation.run(10)
+    parts, mirror = simulation.nodes["bank-a"].parts, simulation.nodes["auditor"].oversight.mirror("bank-a")
+    start = mirror.size
+    with parts.log.transaction() as transaction:
+        transaction.append(leaves.started(parts))
+    note = parts.log.checkpoint(lambda text: parts.keys.sign("log", text)).note
+    padding = "".join(f"\u2014 nobody-{number} AAAAAAAA\n" for number in range(200)).encode()
+    body = oversight_pb2.Checkpoint(
+        origin=mirror.origin, start=start, leaves=list(parts.log.leaves(start, parts.log.size)), note=note + padding
+    )
+    bad = _sealed(simulation, "bank-a", body, "auditor", ("CASE_META",), "bulk")
+    stage.deliver(simulation, "auditor", bad, "bank-a", "bulk", "Checkpoint")
+    assert mirror.size == start
+
+
+@pytest.mark.parametrize(("hops", "taken"), [(80, True), (81, False)])
+def test_a_message_that_no_entry_could_name_is_refused(simulation: Simulation, hops: int, taken: bool) -> None:
+    """A message whose subjects do not fit an entry could be neither opened nor refused on record: it is not taken."""
+    notice = stage.notice()
+    del notice.next_hops[:]
+    notice.next_hops.extend(common_pb2.AccountRef(number=f"62170000{number:08d}") for number in range(hops))
+    notice.ClearField("balance")
+    notice.case_context.purpose, notice.case_context.legal_basis = "early_warning", "ATF18"
+    classes = ("CASE_META", "RISK", "ACCOUNT_ID", "IDENTITY")
+    envelope = _sealed(simulation, "bank-a", notice, "police-a", classes)
+    stage.deliver(simulation, "police-a", envelope, "bank-a")
+    assert _quarantined(simulation, "police-a") == ([] if taken else ["LF-SEAL-TOO-LARGE"])
+    if taken:
+        cased = Statement("early_warning", "ATF18", stage.CASE)
+        opened = simulation.nodes["police-a"].opening.open(
+            _id(envelope), ["ACCOUNT_ID", "CASE_META", "RISK"], stage.INVESTIGATOR, cased
+        )
+        assert len(opened.message.next_hops) == hops
