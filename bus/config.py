@@ -167,7 +167,7 @@ def shown(config: NodeConfig, origins: dict[str, str]) -> list[tuple[str, str, s
     """Return (key, value, origin) for people; passwords in a database URL are masked."""
     rows = []
     for key, value in _leaves(config.model_dump()).items():
-        text = str(value) if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
+        text = json.dumps(value, ensure_ascii=False) if isinstance(value, tuple) else str(value)
         if key == "database":
             text = _without_password(text)
         rows.append((key, text, origins.get(key, "default")))

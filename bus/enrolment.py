@@ -8,13 +8,14 @@ No private key leaves the node in any of these steps.
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 from bus.clock import Clock
-from bus.config import NodeConfig, load
+from bus.config import AGENCY_PATTERN, NodeConfig, load
 from bus.directory import Directory, DirectoryRefused
 from bus.errors import Usage
 from bus.keyservice.protocol import Keys, PublicKeys
@@ -42,6 +43,12 @@ def init_node(directory: Path, agency: str, toml: str, clock: Clock, randomness:
             f"there is a node in {directory} already",
             cure="choose another directory; keys are never overwritten",
             code="LF-NODE-EXISTS",
+        )
+    if not re.fullmatch(AGENCY_PATTERN.removesuffix(r"\z"), agency):  # pydantic's own end mark; fullmatch needs none
+        raise Usage(
+            "that is no name of an agency",
+            cure="small letters, digits and hyphens, beginning with a letter, for example bank-a",
+            code="LF-NODE-NAME",
         )
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     directory.chmod(0o700)

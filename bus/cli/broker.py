@@ -11,6 +11,7 @@ from bus.cli import show
 from bus.cli.desk import Command, Desk, names
 
 _DIRECTORY = Path(".lianfang/broker")
+_PKI = "pki"
 
 
 @click.group()
@@ -89,5 +90,9 @@ def _status(status: dict[str, Any]) -> Iterator[str]:
             ("ports", ", ".join(f"{name} {port}" for name, port in status["ports"].items())),
             ("agencies", ", ".join(status["agencies"]) or "none"),
             ("directory", status["directory"]),
+            (
+                "certificates",
+                f"{_PKI}/ca.pem, {_PKI}/agencies/NAME/cert.pem and key.pem below it; a node has them in tls/",
+            ),
         )
     )

@@ -229,9 +229,10 @@ def _set_amount(order: Any, field: str, arguments: dict[str, Any]) -> None:
 
 
 def _instant(at_ms: int) -> common_pb2.Instant:
+    """Return an instant to the second: the platform's dialect has no finer one, and a person needs none."""
     return common_pb2.Instant(
-        utc_ms=at_ms,
-        precision=common_pb2.TIME_PRECISION_MILLISECOND,
+        utc_ms=at_ms - at_ms % 1000,
+        precision=common_pb2.TIME_PRECISION_SECOND,
         zone_source=common_pb2.ZONE_SOURCE_VALUE,
         zone="UTC",
     )

@@ -18,7 +18,7 @@ def documents(root: Path, agencies: dict[str, str], signers: tuple[str, ...]) ->
     members = [member(read_member(root / name / "member.json"), kind) for name, kind in agencies.items()]
     bodies = {
         "directory": directory_body(members, 1, b"", now),
-        "policy": build_body(POLICY, 1, b"", now - DAY_MS, now + DAY_MS),
+        "policy": build_body(POLICY, 1, b"", now - DAY_MS, now + 60 * DAY_MS),
     }
     paths = []
     for kind, body in bodies.items():

@@ -141,3 +141,10 @@ def test_the_brokers_log_is_found_where_the_broker_writes_it(tmp_path: Path) -> 
     deeper.mkdir(parents=True)
     (deeper / "broker.log").write_text("one\ntwo\n", encoding="utf-8")
     assert LocalBroker(tmp_path).logs(1) == "two"
+
+
+def test_a_node_under_a_bad_name_leaves_nothing(tmp_path: Path) -> None:
+    """A name that no agency can have is refused in words, before anything is made."""
+    typed = lianfang("node", "init", "Bank X", "--dir", tmp_path / "node", "--json")
+    assert (typed.code, typed.value["code"]) == (2, "LF-NODE-NAME")
+    assert not (tmp_path / "node").exists()
