@@ -108,6 +108,14 @@ class Directory:
         outer, body = _parse(document)
         return cls(body, sha256(outer.body).digest())
 
+    @classmethod
+    def again(cls, document: bytes, now_ms: int) -> "Directory":
+        """Return the directory that was pinned before a restart. DirectoryRefused once it has expired."""
+        directory = cls.pinned(document)
+        if directory.expires_at_ms < now_ms:
+            raise _refused("the directory has expired", "EXPIRED")
+        return directory
+
     @property
     def previous_sha256(self) -> bytes:
         """The digest of the body that this one follows; empty in the first."""
@@ -167,6 +175,13 @@ class Directory:
             }
             for agency, member in self._members.items()
             if member.status == federation_pb2.MEMBER_STATUS_ACTIVE
+        }
+
+    def document_keys_ever(self) -> Mapping[str, Mapping[bytes, bytes]]:
+        """Return the keys with which members have signed documents, also those revoked and of those suspended since."""
+        return {
+            agency: {bytes(key.key_id): bytes(key.public_key) for key in member.signing_keys}
+            for agency, member in self._members.items()
         }
 
 

@@ -35,26 +35,29 @@ class Pinned:
 
     def load_directory(self) -> Directory:
         """Return the pinned directory; pin the enrolled one on first start. Usage when there is none that holds."""
-        document = self._read(_DIRECTORY) or self._enrolled("directory.bin")
+        held, now = self._read(_DIRECTORY), self._clock.now_ms()
+        document = held or self._enrolled("directory.bin")
         try:
-            directory = Directory.load(document, pinned=None, now_ms=self._clock.now_ms())
+            # What was pinned was let in by its predecessor's keys; it may itself have revoked those that signed it. The key
+            # service, which has pinned it too, sees to it that nobody has laid another in.
+            directory = Directory.again(document, now) if held else Directory.load(document, pinned=None, now_ms=now)
+            self._write(_DIRECTORY, document)
+            self._keys.install_directory(document)
         except DirectoryRefused as error:
             raise Usage(error.cause, cure=error.cure, code=error.code) from error
-        self._write(_DIRECTORY, document)
-        self._keys.install_directory(document)
         return directory
 
     def load_bundle(self, directory: Directory) -> Bundle:
         """Return the pinned bundle; pin the enrolled one on first start. A node without a valid bundle does not start."""
-        document = self._read(_POLICY) or self._enrolled("policy.bin")
+        held = self._read(_POLICY)
+        document = held or self._enrolled("policy.bin")
+        signer_keys = directory.document_keys_ever() if held else directory.document_keys()
         try:
-            bundle = Bundle.load(
-                document, signer_keys=directory.document_keys(), pinned=None, now_ms=self._clock.now_ms()
-            )
+            bundle = Bundle.load(document, signer_keys=signer_keys, pinned=None, now_ms=self._clock.now_ms())
+            self._write(_POLICY, document)
+            self._keys.install_policy(document)
         except PolicyError as error:
             raise Usage(error.cause, cure=error.cure, code=error.code) from error
-        self._write(_POLICY, document)
-        self._keys.install_policy(document)
         return bundle
 
     def take_directory(self, document: bytes) -> Directory:

@@ -12,11 +12,12 @@ from audit.checkpoint import LOG_KEY_TYPE, Verifier
 from audit.errors import LogFrozen
 from audit.verify import verify_directory
 from bus import enrolment
-from bus.directory import Directory, DirectoryRefused
+from bus.directory import Directory, DirectoryRefused, prekey_signed_bytes
 from bus.errors import BusError, Refused
 from bus.outbound import Draft
 from bus.parts import Actor, Statement
 from bus.passing import NODE
+from bus.sealing.batch import key_id
 from schemas.v1 import federation_pb2, oversight_pb2
 from tests.node import stage
 from tests.simulator import Simulation
@@ -192,6 +193,29 @@ def test_a_directory_travels_and_is_pinned_everywhere(simulation: Simulation) ->
         assert not simulation.nodes[name].parts.directory.is_active("telecom-c")
         simulation.crash(name)  # pinned: a restart keeps it
         assert simulation.nodes[name].parts.directory.serial == 2
+
+
+def test_a_node_starts_again_after_a_signers_key_was_revoked(simulation: Simulation) -> None:
+    """A directory may revoke the very key that signed it: what was pinned by the rules stays pinned across a restart."""
+
+    def revoke(body: federation_pb2.DirectoryBody) -> None:
+        member = next(item for item in body.members if item.agency == "auditor")
+        member.signing_keys[0].revoked = True
+        own = Ed25519PrivateKey.generate()
+        key = own.public_key().public_bytes_raw()
+        begins, ends = member.signing_keys[0].not_before_ms, member.signing_keys[0].not_after_ms
+        member.signing_keys.add(key_id=key_id(key), public_key=key, not_before_ms=begins, not_after_ms=ends)
+        prekey = member.prekeys[0]
+        signed = prekey_signed_bytes("auditor", prekey.public_key, prekey.not_before_ms, prekey.not_after_ms)
+        prekey.signature = own.sign(signed)
+
+    document = _successor(simulation, ("centre", "auditor"), revoke)
+    envelope = stage.sealed_by(simulation, "centre", federation_pb2.Directory.FromString(document), ("bank-a",))
+    stage.deliver(simulation, "bank-a", envelope, "centre", "normal", "Directory")
+    simulation.nodes["bank-a"].step()
+    assert simulation.nodes["bank-a"].parts.directory.serial == 2
+    simulation.crash("bank-a")
+    assert simulation.nodes["bank-a"].parts.directory.serial == 2
 
 
 def test_directories_that_the_broker_brings_in_another_order_are_all_taken(simulation: Simulation) -> None:
