@@ -101,6 +101,13 @@ def _rows(
         yield Converted(plan.message(**values), record, line.number, line.raw, tuple(notes), trace)
 
 
+_HINT = {
+    tokens.NO_CERTIFICATE: ": the companion files hold no provider's certificate",
+    tokens.UNTRUSTED: ": the companion files hold no authority that issued the provider's certificate",
+}
+"""What helps, where a file that was not given would."""
+
+
 def _cells(line: _Line, given: Mapping[str, list[Certificate]], notes: list[RowWarning]) -> list[str]:
     token = tokens.take_apart(line.token)
     outcome = tokens.verify(token, given)
@@ -113,7 +120,8 @@ def _cells(line: _Line, given: Mapping[str, list[Certificate]], notes: list[RowW
     if not isinstance(claims.get("iat"), int):
         notes.append(RowWarning("claim_as_text", "issued_at", "the claim iat is not a number (RFC 8225 5.1.1)"))
     if outcome.code != tokens.VERIFIED:
-        notes.append(RowWarning("token_not_verified", "verification", f"verification ended with {outcome.code}"))
+        why = f"verification ended with {outcome.code}{_HINT.get(outcome.code, '')}"
+        notes.append(RowWarning("token_not_verified", "verification", why))
     return [
         line.evidence,
         str(token.header.get("ppt", "")),

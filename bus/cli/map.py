@@ -15,6 +15,7 @@ from bus.cli.desk import Desk, desk
 from bus.cli.map_back import back
 from bus.cli.map_docs import docs, schema
 from bus.cli.map_files import SOME_FAILED, companions_of, file_at, lines_to, profile_named, refusals, source
+from bus.cli.map_infer import infer
 from bus.cli.map_look import identify, preview
 from bus.cli.map_profiles import diff, test
 
@@ -84,7 +85,7 @@ def convert(
     raise click.exceptions.Exit(_exit_code(found))
 
 
-for _command in (identify, preview, test, diff, back, docs, schema):
+for _command in (identify, preview, test, diff, back, docs, schema, infer):
     map_.add_command(_command)
 
 
@@ -124,14 +125,16 @@ def _line(row: Any, *, lineage: bool) -> str:
 
 
 def _checked(value: dict[str, Any]) -> Iterator[str]:
-    yield f"{value['profile']}: {value['rows_in']} rows, {value['messages']} messages, {len(value['refused'])} refused"
+    yield (
+        f"{value['profile']}: {show.count(value['rows_in'], 'row')}, {show.count(value['messages'], 'message')}, "
+        f"{len(value['refused'])} refused"
+    )
     for row in value["refused"]:
         yield from show.wrapped(f"row {row['row']}: {row['code']}: {row['cause']}", "  ")
         if row["cure"]:
             yield from show.wrapped(f"cure: {row['cure']}", "      ")
-    counts: dict[tuple[str, str, str], int] = {}
+    seen: dict[tuple[str, str, str], set[int]] = {}
     for item in value["warnings"]:
-        key = (item["code"], item["field"], item["cause"])
-        counts[key] = counts.get(key, 0) + 1
-    for (code, name, cause), count in counts.items():
-        yield from show.wrapped(f"warning {code}, {name}, in {count} rows: {cause}", "  ")
+        seen.setdefault((item["code"], item["field"], item["cause"]), set()).add(item["row"])
+    for (code, name, cause), rows in seen.items():
+        yield from show.wrapped(f"warning {code}, {name}, in {show.count(len(rows), 'row')}: {cause}", "  ")

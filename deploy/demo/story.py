@@ -142,7 +142,10 @@ def _result(stage: Stage, timeline: Timeline, held_back: list[Any], logs: list[L
 
 def _end(stage: Stage, timeline: Timeline, result: Result) -> None:
     entries = sum(log["entries"] for log in result["logs"])
-    counts = f"{len(result['steps'])} steps, {len(result['refusals'])} refusals, {len(result['held_back'])} rows held"
+    rows = len(result["held_back"])
+    counts = (
+        f"{len(result['steps'])} steps, {len(result['refusals'])} refusals, {rows} row{'' if rows == 1 else 's'} held"
+    )
     counts += f" back, {entries} log entries, {result['duration_ms'] / 1000:.1f} s"
     verify = all(log["verified"] for log in result["logs"])
     timeline.say("")
