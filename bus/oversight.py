@@ -18,7 +18,7 @@ from audit.checkpoint import Verifier, checkpoint_size
 from audit.errors import AuditError, ForkDetected, LogFrozen
 from audit.mirror import Mirror
 from bus import limits, store
-from bus.outbound import Draft, Outbound
+from bus.outbound import Draft, NotSent, Outbound, Outcome
 from bus.parts import Actor, Parts, Statement
 from bus.sealing.verify import VerifiedEnvelope
 from schemas.v1 import oversight_pb2
@@ -28,6 +28,7 @@ _log = structlog.get_logger(__name__)
 WITNESS = Actor("svc-witness", service=True)
 _AUDIT = Statement("audit", "ATF5")
 _SHIP_AGAIN_MS = 5_000
+_REFUSED_AGAIN_MS = 60_000
 _NOTE_BYTES_MAX = 4096
 """As schemas/v1/oversight.proto has it: each note is kept, so a padded one would fill the mirror."""
 
@@ -52,10 +53,13 @@ class Oversight:
         self._mirrors: dict[str, Mirror] = {}
         self._parts_waiting: dict[str, tuple[int, list[bytes]]] = {}
         self._shipped = {witness: _Shipped() for witness in parts.witnesses}
+        self._refused_until_ms = 0
 
     def ship(self) -> int:
         """Send what each witness has not cosigned yet; return the number of messages sent. Call about once a second."""
         log = self._parts.log
+        if self._parts.clock.now_ms() < self._refused_until_ms:
+            return 0  # each refusal is an entry, which would be shipped, and refused: a log must come to rest
         log.checkpoint(lambda text: self._parts.keys.sign("log", text))
         newest = log.latest_checkpoint()
         if newest is None:
@@ -68,11 +72,16 @@ class Oversight:
                 continue
             start = cosigned if now - shipped.at_ms >= _SHIP_AGAIN_MS else max(cosigned, shipped.size)
             covering = log.checkpoint_after(start, limits.SHIPMENT_STRETCH_MAX) or newest
-            sent += self._ship_to(witness, start, covering.size, covering.note)
+            outcomes = self._ship_to(witness, start, covering.size, covering.note)
+            if any(isinstance(outcome, NotSent) for outcome in outcomes):
+                self._refused_until_ms = now + _REFUSED_AGAIN_MS
+                _log.error("ship.refused", peer=witness, code=next(o.code for o in outcomes if isinstance(o, NotSent)))
+                return sent
+            sent += len(outcomes)
             self._shipped[witness] = _Shipped(covering.size, now)
         return sent
 
-    def _ship_to(self, witness: str, start: int, size: int, note: bytes) -> int:
+    def _ship_to(self, witness: str, start: int, size: int, note: bytes) -> list[Outcome]:
         """Send leaves start..size in as many messages as limits demand; only the last carries a note that covers it."""
         drafts = []
         position = start
@@ -88,8 +97,7 @@ class Oversight:
             body = oversight_pb2.Checkpoint(origin=self._parts.log.origin, start=position, leaves=leaves, note=note)
             drafts.append(Draft(body, (witness,), "bulk"))
             position = stop
-        self._outbound.send(drafts, WITNESS, _AUDIT)
-        return len(drafts)
+        return self._outbound.send(drafts, WITNESS, _AUDIT)
 
     def mirror(self, agency: str) -> Mirror:
         """Return the mirror of an agency's log, opened once."""

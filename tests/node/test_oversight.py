@@ -1,6 +1,7 @@
 """A log's owner, a witness and a centre that cheat; and the auditor who asks."""
 
 import shutil
+from copy import copy
 from hashlib import sha256
 from pathlib import Path
 
@@ -260,3 +261,18 @@ def test_a_node_does_not_enrol_with_a_directory_that_gives_it_other_keys(
     with pytest.raises(BusError) as told:
         enrolment.enrol(victim, forged, policy, simulation.clock)
     assert told.value.code == "LF-ENROL-OTHER-KEYS"
+
+
+def test_a_log_that_may_not_be_shipped_comes_to_rest(simulation: Simulation) -> None:
+    """Where policy refuses the shipping, an expired bundle say, the refusals do not fill the log that is not shipped."""
+    node = simulation.nodes["bank-a"]
+    simulation.run(10)
+    node.parts.bundle = copy(node.parts.bundle)
+    node.parts.bundle.not_after_ms = simulation.clock.at_ms - 1
+    before = node.parts.log.size
+    with node.parts.log.transaction() as transaction:
+        transaction.append(node.parts.log.leaf(0))
+    for _ in range(60):
+        node.oversight.ship()
+        simulation.clock.advance(1000)
+    assert node.parts.log.size - before <= 3
