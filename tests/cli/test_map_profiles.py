@@ -56,3 +56,27 @@ def test_diff_names_the_rows_and_fields_that_a_change_of_profile_changes(tmp_pat
     }
     assert "1234" not in lianfang("map", "diff", old, new, "--on", file).out
     assert lianfang("map", "diff", old, "bank-notice-csv", "--on", file).code == 0
+
+
+def test_a_format_that_nobody_prepared_is_brought_to_passing_golden_rows(tmp_path):
+    """Infer, check, golden rows: no code, and one edit of the TOML, to name what the header does not say."""
+    file, mine = tmp_path / "export.csv", tmp_path / "mine.toml"
+    row = f"6222020200112230019|{'张三'}|1001|2026-11-20 10:00:01|8123.45\n"
+    file.write_text(f"卡号|户名|特征代码|交易时间|发生额\n{row}", "gb18030")
+    stated = ("--zone", "Asia/Shanghai", "--currency", "CNY", "--region", "CN")
+    typed = lianfang("map", "infer", file, "--to", "SuspiciousAccountNotice", "-o", mine, *stated, "--json")
+    columns = {item["column"]: item for item in typed.value["columns"]}
+    assert (typed.code, typed.value["delimiter"], typed.value["encoding"]) == (0, "|", "gb18030")
+    assert [name for name, item in columns.items() if not item["written"]] == ["发生额"]
+    assert "look like amounts" in columns["发生额"]["why"]
+    text = mine.read_text("utf-8").replace('# balance = ["发生额"]', 'transactions_amount = ["发生额"]')
+    text = text.replace(
+        "[target]", '[field."transactions[0].amount"]\nfrom = "transactions_amount"\nparse = "money"\n\n[target]'
+    )
+    mine.write_text(text, "utf-8")
+    assert lianfang("map", "check", mine, file, "--json").value["messages"] == 1
+    (tmp_path / "mine.golden").mkdir()
+    (tmp_path / "mine.golden" / "one.csv").write_bytes(file.read_bytes())
+    assert lianfang("map", "test", mine, "--write", "--json").code == 0
+    assert lianfang("map", "test", mine, "--json").code == 0
+    assert "发生额" in lianfang("map", "infer", file, "--to", "SuspiciousAccountNotice", "--out", mine, *stated).out

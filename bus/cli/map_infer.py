@@ -1,0 +1,54 @@
+"""`lianfang map infer`: a first profile for a table that nobody knows yet."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bus.cli import show
+from bus.cli.desk import Desk, desk
+from bus.cli.map_files import file_at, refusals
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--to", "message", required=True, metavar="MESSAGE", help="What a row becomes, as SuspiciousAccountNotice."
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The profile to write."
+)
+@click.option("--zone", default="", help="The zone of times, as Asia/Shanghai; no cell says it.")
+@click.option("--currency", default="", help="The currency of amounts, as CNY, where no column says it.")
+@click.option("--region", default="", help="The country of telephone numbers, as CN; no cell says it.")
+@desk
+def infer(desk: Desk, file: Path, message: str, out: Path, zone: str, currency: str, region: str) -> None:
+    """Propose a profile for a table; what is not sure is commented out with its reason."""
+    from adapters.catalogue import load  # noqa: PLC0415 - lazy: help must not pay for it
+    from adapters.infer import Stated  # noqa: PLC0415 - lazy
+    from adapters.infer import infer as propose  # noqa: PLC0415 - lazy
+
+    with refusals():
+        proposal = propose(file.read_bytes(), message, out.stem, Stated(zone, currency, region))
+        load(proposal.toml, {}, out.name)
+    with file_at(out) as profile:
+        profile.write(proposal.toml.encode())
+    desk.answer({"profile": str(out), **proposal.as_json()}, _told)
+
+
+def _told(answer: dict[str, Any]) -> Iterator[str]:
+    yield f"{answer['profile']}: {answer['encoding']}, header in line {answer['header_line']}"
+    yield from show.table(
+        ("column", "field", "sure", "", "why"),
+        [
+            (
+                item["column"],
+                item["field"] or "-",
+                f"{item['sure']:.0%}",
+                "written" if item["written"] else "commented",
+                item["why"],
+            )
+            for item in answer["columns"]
+        ],
+    )
