@@ -32,7 +32,7 @@ _RESERVE = 1024
 _SALT_BYTES = 16
 _GRANTS_HELD_MAX = 1024
 _SEALABLE = frozenset(field_classes.CLASSES) - {field_classes.OPEN}
-_Plan = tuple[str, tuple[str, ...], int, str, bytes, tuple[Compartment, ...]]
+_Plan = tuple[str, tuple[str, ...], int, str, bytes, tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...]]
 
 
 @dataclass
@@ -286,7 +286,7 @@ def _plan(request: SealRequest, directory: Directory) -> _Plan:
         request.policy_serial,
         bucket,
         directory.sha256,
-        request.compartments,
+        tuple([(item.number, item.classes, item.audience) for item in request.compartments]),
     )
 
 
@@ -294,8 +294,8 @@ def _digest(plan: _Plan, sender_key_id: bytes) -> bytes:
     """Digest a plan, under which its grant is found again after a restart; each part has its length before it."""
     type_name, recipients, policy_serial, bucket, directory, compartments = plan
     parts = [type_name, *recipients, str(policy_serial), bucket, sender_key_id.hex(), directory.hex()]
-    for item in compartments:
-        parts += [str(item.number), *item.classes, "|", *item.audience]
+    for number, classes, audience in compartments:
+        parts += [str(number), *classes, "|", *audience]
     digest = sha256()
     for part in parts:
         encoded = part.encode()

@@ -40,19 +40,28 @@ def sign_batch(sender: str, payloads: Sequence[bytes], sign: Callable[[bytes], b
     """Sign payloads together; return each one's place. Nothing is signed for no payloads."""
     if not payloads:
         return []
-    frontier = tree.Frontier()
-    known: dict[tuple[int, int], bytes] = {}
-    for payload in payloads:
-        for level, index, node in frontier.append(payload_hash(payload)):
-            known[level, index] = node
+    levels = [[payload_hash(payload) for payload in payloads]]
+    while len(levels[-1]) > 1:
+        levels.append(_above(levels[-1]))
     size = len(payloads)
-    signature = sign(signed_bytes(sender, size, frontier.root()))
-    return [
-        BatchPlace(
-            signature, index, size, b"".join(tree.inclusion_proof(index, size, lambda level, at: known[level, at]))
-        )
-        for index in range(size)
-    ]
+    signature = sign(signed_bytes(sender, size, levels[-1][0]))
+    return [BatchPlace(signature, index, size, _path(levels, index)) for index in range(size)]
+
+
+def _above(level: list[bytes]) -> list[bytes]:
+    """Return the nodes over a level; a last one without a sibling goes up as it is."""
+    pairs = zip(level[::2], level[1::2], strict=False)  # the odd one is added below
+    return [tree.node_hash(left, right) for left, right in pairs] + level[len(level) & ~1 :]
+
+
+def _path(levels: list[list[bytes]], index: int) -> bytes:
+    steps = []
+    for level in levels[:-1]:
+        sibling = index ^ 1
+        if sibling < len(level):
+            steps.append(level[sibling])
+        index >>= 1
+    return b"".join(steps)
 
 
 def root_of(payload: bytes, place: BatchPlace) -> bytes | None:

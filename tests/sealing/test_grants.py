@@ -1,5 +1,7 @@
 """Attacks on grants: their body, their signature, their wraps, and the keys in them; the sender may be the attacker."""
 
+import hmac
+
 import pytest
 
 from bus.sealing import boxes
@@ -7,6 +9,14 @@ from bus.sealing.errors import GrantRefused
 from schemas.v1 import envelope_pb2
 from tests.keyservice.house import NOW_MS, House, seal_request
 from tests.sealing.attacker import admit, change_grant, change_header, copy, sealed_of, sign_grant
+
+
+@pytest.mark.parametrize("key_bytes", [0, 1, 32, 63, 64])
+@pytest.mark.parametrize("message_bytes", [0, 1, 48, 55, 56, 64, 200])
+def test_the_hmac_written_out_is_the_one_of_the_library(key_bytes: int, message_bytes: int):
+    """Message keys come from HMAC-SHA256, byte for byte as the standard library makes it."""
+    key, message = bytes(range(key_bytes)), bytes(range(message_bytes))
+    assert boxes.hmac_sha256(key, message) == hmac.digest(key, message, "sha256")
 
 
 def test_a_grant_of_another_message_does_not_serve(house: House, pair):
