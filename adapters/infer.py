@@ -26,6 +26,7 @@ from adapters.profile import Mapping_
 SAMPLE_ROWS_MAX = 2_000
 SAMPLE_BYTES_MAX = 4 * 1024 * 1024
 SURE = 0.95
+REASONS_MAX = 12
 _DELIMITERS = ",\t;|"
 _NULLS = ("-", "--", "\\N", "NULL", "null", "N/A")
 _WIDTH_MIN = 2
@@ -99,8 +100,9 @@ def infer(data: bytes, message: str, name: str, stated: Stated) -> Proposal:
     asked = _Asked(known, stated, _has_currency(headers, below, known))
     guesses = _settled([_guess(header, [row[at] for row in below], asked) for at, header in enumerate(headers)])
     if not any(guess.written and guess.known for guess in guesses):
+        reasons = "; ".join(f"{guess.header}: {guess.why}" for guess in guesses[:REASONS_MAX])
         raise FileRefused(
-            "nothing in the file is sure: no header is known for that message, with values that fit",
+            f"nothing in the file is surely a field of {message}: {reasons}",
             cure="begin with the profile nearest to it and name the columns yourself",
             code="LF-MAP-NOTHING-SURE",
         )

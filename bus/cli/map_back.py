@@ -85,7 +85,7 @@ def _files(profile: Any, written: list[bytes], out: Path | None, desk: Desk) -> 
 
 
 def _told(answer: dict[str, Any]) -> Iterator[str]:
-    yield f"{answer['profile']}: {answer['messages']} messages, {answer['written']} written"
+    yield f"{answer['profile']}: {show.count(answer['messages'], 'message')}, {answer['written']} written"
     for item in answer["report"]:
         if "code" in item:
             yield from show.wrapped(f"line {item['line']}: not written: {item['code']}: {item['cause']}", "  ")

@@ -71,7 +71,7 @@ def _told(answer: dict[str, Any]) -> Iterator[str]:
         rows = sum(case["rows"] for case in item["cases"])
         yield (
             f"{item['profile']} {item['version']}: {'ok' if item['ok'] else 'NOT as reviewed'}, "
-            f"{len(item['cases'])} files, {rows} rows"
+            f"{show.count(len(item['cases']), 'file')}, {show.count(rows, 'row')}"
         )
         for case in item["cases"]:
             for difference in case["differences"]:
@@ -99,7 +99,7 @@ def diff(desk: Desk, before: str, after: str, file: Path, companion: tuple[str, 
 
 
 def _compared(found: dict[str, Any]) -> Iterator[str]:
-    yield f"{found['before']} and {found['after']}: {found['rows']} rows, {len(found['changed'])} come out otherwise"
+    yield f"{found['before']} and {found['after']}: {show.count(found['rows'], 'row')}, {len(found['changed'])} come out otherwise"
     for row in found["changed"]:
         words = "; ".join(f"{change['field']}: {change['change']}" for change in row["changes"])
         yield from show.wrapped(f"row {row['row']}, line {row['line']}: {words}", "  ")

@@ -45,6 +45,6 @@ def test_without_out_the_file_is_on_standard_output(tmp_path):
     (tmp_path / "m").write_text(lianfang("map", "convert", "auto", tmp_path / "x").out, "utf-8")
     typed = lianfang("map", "back", "bank-notice-csv", tmp_path / "m")
     assert (typed.code, NEXT in typed.out) == (0, True)
-    assert typed.err == "bank-notice-csv: 1 messages, 1 written\n"
+    assert typed.err == "bank-notice-csv: 1 message, 1 written\n"
     typed = lianfang("map", "back", "telecom-cdr-csv", tmp_path / "m", "--json")
     assert (typed.code, typed.value["report"][0]["code"]) == (3, "LF-MAP-NO-MESSAGE")
