@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import update
+from sqlalchemy.engine import Engine
 
 from audit.checkpoint import Verifier
 from audit.errors import AuditError
@@ -32,6 +33,7 @@ from bus.oversight import Oversight
 from bus.parts import Actor, Case, Parts, Steps, no_faults
 from bus.passing import Passing
 from bus.pinned import Pinned
+from bus.publishing import Publishing
 from bus.queue import Queue
 from bus.randomness import Randomness, SystemRandomness
 from bus.subjects import Subjects
@@ -72,6 +74,7 @@ class Node:
         self.subjects = Subjects(parts, self.opening, self.outbound, self.oversight)
         self.inbound = Inbound(parts, Passing(parts, self.outbound, self.oversight))
         self.intake = FileIntake(parts, self.outbound)
+        self.publishing = Publishing(parts, self.outbound, pinned)
         self.queue = Queue(parts, _receipt_waits(config))
         self.handover = Handover(parts, self.opening, self.outbound, self._local_system(), self._handlers())
         self._transport: Transport | None = None
@@ -87,6 +90,16 @@ class Node:
         seams = seams or system_seams()
         config, _ = configuration.load(directory)
         engine = make_engine(configuration.database_url(config, directory))
+        try:
+            return cls._opened(directory, config, engine, keys, seams)
+        except BaseException:
+            engine.dispose()
+            raise
+
+    @classmethod
+    def _opened(
+        cls, directory: Path, config: configuration.NodeConfig, engine: Engine, keys: Keys, seams: Seams
+    ) -> "Node":
         store.create_tables(engine)
         store.claim(engine, config.agency)
         pinned = Pinned(engine, directory, keys, seams.clock)

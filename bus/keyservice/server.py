@@ -141,11 +141,13 @@ def take_up_pinned(service: Keys, directory: Path, database_url: str) -> None:
     """Install what the node has pinned, or, before its first start, what it was enrolled with."""
     pinned: dict[str, bytes] = {}
     reading = make_engine(database_url)
-    store.create_tables(reading)
-    with reading.connect() as connection:
-        for row in connection.execute(select(store.state)):
-            pinned[row.name] = bytes(row.value)
-    reading.dispose()
+    try:
+        store.create_tables(reading)
+        with reading.connect() as connection:
+            for row in connection.execute(select(store.state)):
+                pinned[row.name] = bytes(row.value)
+    finally:
+        reading.dispose()
     for name, file, install in (
         ("directory", "directory.bin", service.install_directory),
         ("policy", "policy.bin", service.install_policy),

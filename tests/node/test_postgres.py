@@ -293,7 +293,10 @@ def test_foreign_words_that_no_column_takes_stop_no_batch(begin: Begin) -> None:
     odd = stage.sealed_by(simulation, "bank-b", receipt, ("police-a",), "urgent")
     assert stage.deliver(simulation, "police-a", odd, "bank-b", "urgent", "Receipt") == Disposition.ACK
     [sent] = NodeOperations(police).table()["sent"](POLICE, {"type": "StopPaymentOrder"})
-    assert (sent["deliveries"]["bank-b"]["state"], sent["deliveries"]["bank-b"]["code"]) == ("refused", "LF-CODE-WITHHELD")
+    assert (sent["deliveries"]["bank-b"]["state"], sent["deliveries"]["bank-b"]["code"]) == (
+        "refused",
+        "LF-CODE-WITHHELD",
+    )
 
 
 def test_texts_are_cut_to_their_columns() -> None:
