@@ -11,21 +11,26 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from bus.clock import Clock
+from google.protobuf.message import DecodeError
+
+from bus.clock import Clock, SystemClock
 from bus.config import AGENCY_PATTERN, NodeConfig, load
 from bus.directory import Directory, DirectoryRefused
 from bus.errors import Usage
 from bus.keyservice.protocol import Keys, PublicKeys
 from bus.keyservice.service import KeyService
+from bus.policy.author import build_body
 from bus.policy.bundle import Bundle
 from bus.policy.errors import PolicyError
-from bus.randomness import Randomness
+from bus.randomness import Randomness, SystemRandomness
 from bus.sealing.batch import key_id
 from schemas.v1 import federation_pb2
 
+Body = federation_pb2.DirectoryBody | federation_pb2.PolicyBundleBody
 MEMBER_FILE = "member.json"
 DOCUMENTS = {"directory": "directory.bin", "policy": "policy.bin"}
 _DAY_MS = 86_400_000
@@ -163,6 +168,95 @@ def put_together(
     """Return a document: the body and the signatures under it."""
     outer = federation_pb2.Directory if kind == "directory" else federation_pb2.PolicyBundle
     return outer(body=body, signatures=signatures).SerializeToString(deterministic=True)
+
+
+def next_directory(previous: bytes, new: Sequence[federation_pb2.Member], suspend: Sequence[str], now_ms: int) -> bytes:
+    """Return the body of the directory that follows a document (empty: of the first), with new and suspended members."""
+    if not previous:
+        return directory_body(new, 1, b"", now_ms)
+    outer = federation_pb2.Directory.FromString(previous)
+    old = federation_pb2.DirectoryBody.FromString(outer.body)
+    members = {member.agency: member for member in old.members}
+    for name in suspend:
+        if name not in members:
+            raise Usage(f"{name} is no member", cure=f"members: {', '.join(members)}", code="LF-DOCUMENT-MEMBER")
+        members[name].status = federation_pb2.MEMBER_STATUS_SUSPENDED
+    members |= {member.agency: member for member in new}
+    return directory_body(members.values(), int(old.serial) + 1, sha256(outer.body).digest(), now_ms)
+
+
+def next_policy(previous: bytes, rows: Path, not_before_ms: int, not_after_ms: int) -> bytes:
+    """Return the body of the bundle that follows a document (empty: of the first). Usage when its rows do not load."""
+    outer = federation_pb2.PolicyBundle.FromString(previous)
+    serial = int(federation_pb2.PolicyBundleBody.FromString(outer.body).serial) + 1
+    digest = sha256(outer.body).digest() if previous else b""
+    try:
+        return build_body(rows, serial, digest, not_before_ms, not_after_ms)
+    except PolicyError as error:
+        raise Usage(error.cause, cure=error.cure, code=error.code) from error
+
+
+def sign_offline(directory: Path, kind: str, body: bytes) -> bytes:
+    """Sign a body with the keys in a directory whose node does not run, as their owner; return the signature's bytes."""
+    keys = open_keys(directory, SystemClock(), SystemRandomness())
+    try:
+        return sign(keys, "directory" if kind == "directory" else "policy", body).SerializeToString(deterministic=True)
+    finally:
+        keys.close()
+
+
+def read_signature(path: Path) -> federation_pb2.DocumentSignature:
+    """Read a signature file. Usage when it is none."""
+    try:
+        held = federation_pb2.DocumentSignature.FromString(path.read_bytes())
+    except DecodeError:
+        held = federation_pb2.DocumentSignature()
+    if not (held.agency and held.key_id and held.signature):
+        raise Usage(
+            f"{path.name} is no signature", cure="take what `lianfang document sign` wrote", code="LF-DOCUMENT-FORM"
+        )
+    return held
+
+
+def read_body(kind: str, body: bytes) -> Body:
+    """Read a body strictly: what is signed is what was read. Usage when it is not of that kind."""
+    made: type[Body] = federation_pb2.DirectoryBody if kind == "directory" else federation_pb2.PolicyBundleBody
+    try:
+        held = made.FromString(body)
+    except DecodeError:
+        held = made()
+    if not held.serial or held.SerializeToString(deterministic=True) != body:
+        raise Usage(
+            f"the file is no {kind} body", cure="take what `lianfang document draft-…` wrote", code="LF-DOCUMENT-FORM"
+        )
+    return held
+
+
+def described(kind: str, data: bytes) -> dict[str, Any]:
+    """Say what stands in a body or in a document of that kind."""
+    outer_type = federation_pb2.Directory if kind == "directory" else federation_pb2.PolicyBundle
+    body, signers = data, []
+    try:
+        outer = outer_type.FromString(data)
+        if outer.body and outer.signatures and outer.SerializeToString(deterministic=True) == data:
+            body, signers = outer.body, [item.agency for item in outer.signatures]
+    except DecodeError:
+        pass
+    held = read_body(kind, body)
+    found = {"kind": kind, "serial": int(held.serial), "sha256": sha256(body).hexdigest(), "signers": signers}
+    if isinstance(held, federation_pb2.DirectoryBody):
+        members = [_listed(item) for item in held.members]
+        return found | {"until_ms": int(held.expires_at_ms), "members": members, "files": []}
+    return found | {"until_ms": int(held.not_after_ms), "members": [], "files": [item.name for item in held.files]}
+
+
+def _listed(member: federation_pb2.Member) -> dict[str, str]:
+    return {
+        "agency": member.agency,
+        "type": federation_pb2.AgencyType.Name(member.type).removeprefix("AGENCY_TYPE_").lower(),
+        "status": federation_pb2.MemberStatus.Name(member.status).removeprefix("MEMBER_STATUS_").lower(),
+        "signing_key": " ".join(key.public_key.hex() for key in member.signing_keys if not key.revoked),
+    }
 
 
 def enrol(directory: Path, directory_document: bytes, policy_document: bytes, clock: Clock) -> NodeConfig:

@@ -158,9 +158,11 @@ def held_back(parts: Parts, code: str, digest: bytes, actor: Actor) -> bytes:
     return leaf_format.encode(entry)
 
 
-def administered(parts: Parts, codes: Sequence[str]) -> bytes:
-    """Return the entry of a change to the node."""
+def administered(parts: Parts, codes: Sequence[str], actor: Actor | None = None) -> bytes:
+    """Return the entry of a change to the node, or of what it signed; without an actor the node did it itself."""
     entry = _entry(parts, leaf_pb2.KIND_ADMIN, leaf_pb2.ACTION_ADMIN, None)
+    if actor is not None:
+        _act(parts, entry, actor, Statement("", ""))
     entry.reason_codes.extend(_reason_codes(codes))
     return leaf_format.encode(entry)
 

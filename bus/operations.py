@@ -56,6 +56,7 @@ class NodeOperations:
             "audit.leaf": self.audit_leaf,
             "policy.show": self.policy_show,
             "policy.explain": self.policy_explain,
+            **self._node.publishing.operations(),
         }
 
     def status(self, _: Actor, __: dict[str, Any]) -> dict[str, Any]:

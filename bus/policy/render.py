@@ -15,6 +15,7 @@ _VERBS = {
     "send": "send",
     "hand_over": "hand over",
     "search": "search by",
+    "sign": "sign",
 }
 
 

@@ -24,13 +24,14 @@ ACTIONS: Mapping[str, str] = {
     "send": "effect",
     "hand_over": "effect",
     "search": "effect",
+    "sign": "effect",
 }
 """Actions, with the point at which each is decided. A new action is code, for somebody must ask."""
 
 CLASS_ACTIONS = frozenset({"seal", "open"})
 """Actions decided class by class."""
 
-ACTOR_ACTIONS = frozenset({"open", "send", "hand_over", "search"})
+ACTOR_ACTIONS = frozenset({"open", "send", "hand_over", "search", "sign"})
 """Actions done by a person or a named service."""
 
 CASE_STATUSES = frozenset({"", "filed", "closed"})

@@ -19,6 +19,7 @@ from tests.simulator import Simulation
 
 ANALYST = Actor("analyst-1", ("analyst",))
 INVESTIGATOR = Actor("investigator-1", ("investigator", "freeze_operator"))
+POLICY_OFFICER = Actor("officer-1", ("analyst", "policy_officer"))
 WARNING = Statement("early_warning", "ATF18")
 CASE = "A2026110700042"
 ACCOUNT = "6222020200012345678"
