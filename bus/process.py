@@ -36,6 +36,9 @@ LOCK_NAME = "node.lock"
 PID_NAME = "node.pid"
 _WATCH_S = 0.1
 _STARTS_BEFORE_PAUSE = 3
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter while others wait: with Python's 5 ms, each of an urgent order's many short
+steps waits that long for the thread that takes in bulk (tests/bench/bench_urgent.py)."""
 _KEYS_IN_USE = "LF-KEYS-IN-USE"
 _STARTS_BESIDE_LAST = 10
 _WAIT_FOR_LAST_S = 0.5
@@ -165,6 +168,7 @@ def lock(directory: Path) -> IO[str]:
 
 def run_node(directory: Path, ready: Callable[[], None]) -> None:
     """Be the node in `directory` until SIGTERM or SIGINT; `ready` is called once it answers."""
+    sys.setswitchinterval(SWITCH_S)
     config, _ = configuration.load(directory)
     held = lock(directory)
     logs.set_up(config.log_level, config.agency, directory / "logs" / "node.log")
