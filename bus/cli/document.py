@@ -113,7 +113,10 @@ def join(desk: Desk, kind: str, body: Path, signatures: Sequence[Path], out: Pat
 @click.argument("file", type=_FILE)
 @desk
 def show_document(desk: Desk, kind: str, file: Path) -> None:
-    """Say what stands in a body or a document: serial, validity, members with their keys, or the policy's files."""
+    """Say what stands in a body or a document, before you sign it.
+
+    Serial, digest, signers, validity; members with their signing keys, or the policy's files.
+    """
     from bus import enrolment  # noqa: PLC0415 - lazy: help must not pay for it
 
     desk.answer(enrolment.described(kind, file.read_bytes()), _described)
