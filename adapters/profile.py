@@ -199,6 +199,11 @@ class Profile:
         return self.file.profile.version
 
     @property
+    def suffix(self) -> str:
+        """How names of files in this format end: .xml, .csv, or .txt for a token."""
+        return {"csv": ".csv", "xml": ".xml", "passport": ".txt"}[self.file.source.format]
+
+    @property
     def title(self) -> str:
         """What it reads, for people."""
         return self.file.profile.title

@@ -330,14 +330,15 @@ class Handover:
         if rendered.loss:
             _log.info("handover.loss", message_id=message_id.hex(), fields=list(rendered.loss))
         with self._parts.steps("handover.write"):
-            write_whole(self._system.directory / "out" / f"{message_id.hex()}.xml", rendered.data)
+            write_whole(self._system.directory / "out" / f"{message_id.hex()}{profile.suffix}", rendered.data)
 
     def poll(self, limit: int = 64) -> int:
         """Take the local system's files; return how many were dealt with. A file that cannot be read goes to failed/."""
         if self._system is None:
             return 0
         dealt = 0
-        for path in sorted((self._system.directory / "in").glob("*.xml")):
+        suffix = adapters.profiles()[self._system.profile].suffix
+        for path in sorted((self._system.directory / "in").glob(f"*{suffix}")):
             if dealt >= limit:
                 break
             try:

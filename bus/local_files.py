@@ -21,6 +21,11 @@ def write_whole(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # the name survives a power cut too
+    finally:
+        os.close(folder)
 
 
 def read_whole(path: Path) -> bytes:

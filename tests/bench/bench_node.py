@@ -6,7 +6,7 @@
   bytes and acknowledges them. Ours is timed by the node's own arrival times, from its first batch to its last.
 
 The sender's node rests while the receiver's is measured, and the other way round: each stands for a machine of its own.
-Rounds alternate; the ratio is the median of the pairs. The CPU rows count node and key service, and this process.
+Each round measures ours, then raw pika; the ratio is the median of the pairs. The CPU rows count node and key service, and this process.
 """
 
 import json
