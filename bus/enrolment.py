@@ -172,6 +172,8 @@ def put_together(
 
 def next_directory(previous: bytes, new: Sequence[federation_pb2.Member], suspend: Sequence[str], now_ms: int) -> bytes:
     """Return the body of the directory that follows a document (empty: of the first), with new and suspended members."""
+    if not previous and not new:
+        raise Usage("the directory has no member", cure="name some with --member TYPE=FILE", code="LF-DOCUMENT-EMPTY")
     if not previous:
         return directory_body(new, 1, b"", now_ms)
     outer = federation_pb2.Directory.FromString(previous)

@@ -28,7 +28,7 @@ COMMANDS = {
     "order": ("bus.cli.order:order", "Stop or freeze an account, lift, release, extend, and list orders."),
     "audit": ("bus.cli.audit:audit", "Verify logs, ask who looked, prove and export entries."),
     "policy": ("bus.cli.policy:policy", "Show the rules in force, and what they decide for you."),
-    "document": ("bus.cli.document:document", "Draft, sign, join and publish the directory and the policy."),
+    "document": ("bus.cli.document:document", "Draft, sign, join, look at and publish the directory and the policy."),
     "broker": ("bus.cli.broker:broker", "Start, stop and look at the private broker."),
 }
 """Every top-level command: where it stands, and what `lianfang --help` says of it."""

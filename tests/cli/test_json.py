@@ -18,6 +18,14 @@ VALUES = {
     "DIR|PROOF": "missing",
     "MESSAGE_ID": "0" * 32,
     "ENTRY": "0",
+    "KIND": "policy",
+    "BODY": "missing",
+    "SIGNATURES": "missing",
+    "ROWS": "missing",
+    "OUT": "/dev/null",
+    "BEFORE": "missing.toml",
+    "AFTER": "missing.toml",
+    "MESSAGES": "missing.jsonl",
 }
 """A value for every argument that a command must have."""
 
