@@ -1,4 +1,4 @@
-"""Every limit of the bus, with its unit, in one place."""
+"""Limits that the rooms of the bus share, each with its unit. What one module alone limits stands at its head."""
 
 ENVELOPE_BYTES_MAX = 1024 * 1024 - 64 * 1024
 """A message on the wire; the broker refuses more than 1 MiB with its own headers."""
@@ -35,9 +35,6 @@ LIFETIME_MS = {"urgent": 48 * 3600 * 1000, "normal": 7 * 86400 * 1000, "bulk": 3
 
 CLOCK_SKEW_MS_MAX = 5 * 60 * 1000
 """How far ahead of its receiver a sender's clock may be."""
-
-RECEIPT_WAIT_MS = {"urgent": 30_000, "normal": 900_000, "bulk": 21_600_000}
-"""How long after a confirm the receiver's receipt may take before the row is sent again."""
 
 RESEND_WAIT_MS_MAX = 6 * 3600 * 1000
 """The longest pause between two sendings of the same row."""

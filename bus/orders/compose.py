@@ -45,7 +45,6 @@ _COMMANDS = {
 }
 """What a person typed for each kind."""
 
-_CHANGING = ("stop-extend", "lift", "freeze-extend", "release")
 _NEEDED = {
     "stop": ("holder", "amount"),
     "lift": ("original_application_id", "reason"),
