@@ -35,7 +35,7 @@ from bus.passing import move_order
 from bus.policy.errors import PolicyError
 from bus.policy.model import Decision
 from bus.sealing.errors import SealingError
-from schemas import checks
+from schemas import checks, registry
 from schemas.errors import SchemaError
 from schemas.v1 import common_pb2, freeze_pb2, stop_payment_pb2
 
@@ -211,7 +211,7 @@ class Handover:
             questions.Ask(
                 point="effect",
                 action="hand_over",
-                message_type=envelope.header.type.rsplit(".", 1)[-1],
+                message_type=registry.bare_name(envelope.header.type),
                 sender=envelope.header.sender,
                 statement=Statement(inspection.purpose, inspection.legal_basis),
                 sealed_purpose=inspection.purpose,

@@ -244,7 +244,7 @@ class Inbound:
     def _store_message(self, transaction: LogTransaction, rows: store.Rows, item: _Examined, index: int) -> None:
         assert item.envelope is not None
         header, now = item.envelope.header, self._parts.clock.now_ms()
-        owner = self._parts.bundle.owner(header.type.rsplit(".", 1)[-1])
+        owner = self._parts.bundle.owner(registry.bare_name(header.type))
         deadline_ms = now + owner.done_s * 1000 if owner else 0
         rows.add(
             store.messages,

@@ -34,7 +34,7 @@ def intent(
     subjects: Sequence[SubjectValue],
 ) -> bytes:
     """Return the entry before a message is sent; an answer's is a RELEASE."""
-    kind = leaf_pb2.KIND_RELEASE if request.type_name.rsplit(".", 1)[-1] in _ANSWERS else leaf_pb2.KIND_INTENT
+    kind = leaf_pb2.KIND_RELEASE if registry.bare_name(request.type_name) in _ANSWERS else leaf_pb2.KIND_INTENT
     entry = _entry(parts, kind, leaf_pb2.ACTION_SEND, decision)
     _act(parts, entry, actor, statement)
     entry.exchange = request.message_id

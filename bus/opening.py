@@ -128,7 +128,7 @@ class Opening:
             questions.Ask(
                 point="open",
                 action="open",
-                message_type=envelope.header.type.rsplit(".", 1)[-1],
+                message_type=registry.bare_name(envelope.header.type),
                 sender=envelope.header.sender,
                 statement=stated,
                 sealed_purpose=inspection.purpose,

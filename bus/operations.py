@@ -134,7 +134,7 @@ class NodeOperations:
                 "message_id": row.message_id.hex(),
                 "side": row.side,
                 "peer": row.peer,
-                "type": row.type.rsplit(".", 1)[-1],
+                "type": registry.bare_name(row.type),
                 "state": row.state,
                 "result_message_id": row.result_message_id.hex(),
                 "created_ms": row.created_ms,
@@ -183,7 +183,7 @@ class NodeOperations:
     def _listed(self, row: Any) -> dict[str, Any]:
         shown = {
             "message_id": row.message_id.hex(),
-            "type": row.type.rsplit(".", 1)[-1],
+            "type": registry.bare_name(row.type),
             "sender": row.sender,
             "recipients": row.recipients.split(),
             "lane": row.lane,

@@ -17,6 +17,7 @@ from bus.policy.model import Decision, Point, Request, SealPlan
 from bus.sealing.envelope import Header
 from bus.sealing.plan import Compartment, compartments
 from bus.sealing.split import classes_present
+from schemas import registry
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def accept_request(parts: Parts, header: Header) -> Request:
         agency_type=parts.directory.agency_type(parts.agency),
         sender=header.sender,
         sender_type=parts.directory.agency_type(header.sender),
-        message_type=short_type(header.type),
+        message_type=registry.bare_name(header.type),
         now_ms=parts.clock.now_ms(),
     )
 
@@ -213,8 +214,3 @@ def order_kind(message: Message) -> str:
         return ""
     name = field.enum_type.values_by_number[message.kind].name.rsplit("_", 1)[-1].lower()  # type: ignore[attr-defined]  # looked up above
     return "" if name == "unspecified" else str(name)
-
-
-def short_type(full_name: str) -> str:
-    """Return a type's name without its package."""
-    return full_name.rsplit(".", 1)[-1]

@@ -44,7 +44,7 @@ def body_type(name: str) -> type[Message]:
             f"{full} is not a message of this version of the shared language",
             cause=f"{full.removeprefix(f'{PACKAGE}.')[:64]} is no type of message in this release",
             cure="correct the name, or bring sender and receiver to the same release; this one knows "
-            + ", ".join(sorted(known.rsplit(".", 1)[-1] for known in bodies())),
+            + ", ".join(sorted(map(bare_name, bodies()))),
         ) from None
 
 
@@ -53,9 +53,14 @@ def descriptor_of(name: str) -> Descriptor:
     return body_type(name).DESCRIPTOR  # type: ignore[return-value]  # upb's descriptors are of another class with the same face
 
 
+def bare_name(full_name: str) -> str:
+    """Return a type's name without its package, as policy and people say it: StopPaymentOrder."""
+    return full_name.rsplit(".", 1)[-1]
+
+
 def short_name(full_name: str) -> str:
     """Return a type's name as it stands in routing keys: StopPaymentOrder is stop-payment-order."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", full_name.rsplit(".", 1)[-1]).lower()
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", bare_name(full_name)).lower()
 
 
 def retention_class(name: str) -> str:

@@ -20,6 +20,7 @@ from bus.policy.canonical import parse_canonical
 from bus.policy.model import Request
 from bus.sealing.envelope import ParsedEnvelope
 from bus.sealing.errors import CannotOpen
+from schemas import registry
 
 _ACTIONS = frozenset({leaf_pb2.ACTION_OPEN, leaf_pb2.ACTION_HAND_OVER})
 
@@ -99,7 +100,7 @@ def _is_about(judge: Judge, item: Request, parsed: ParsedEnvelope, entry: leaf_p
         "agency_type": _type(judge.directory, judge.agency),
         "sender": parsed.header.sender,
         "sender_type": _type(judge.directory, parsed.header.sender),
-        "message_type": parsed.header.type.rsplit(".", 1)[-1],
+        "message_type": registry.bare_name(parsed.header.type),
         "sealed_purpose": sealed_purpose,
         "purpose": entry.purpose,
         "legal_basis": entry.legal_basis,

@@ -55,7 +55,7 @@ KINDS = (
 def message_classes() -> Mapping[str, frozenset[str]]:
     """Return the sealed classes of every body type, by short name."""
     return {
-        name.rsplit(".", 1)[-1]: frozenset(field_classes.fields_by_class(registry.descriptor_of(name))) & CLASSES
+        registry.bare_name(name): frozenset(field_classes.fields_by_class(registry.descriptor_of(name))) & CLASSES
         for name in registry.bodies()
     }
 
