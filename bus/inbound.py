@@ -21,7 +21,7 @@ from audit.errors import AuditError
 from audit.log import LogTransaction
 from bus import leaves, limits, questions, seen, store
 from bus.errors import Retry
-from bus.keyservice.protocol import KeyServiceUnavailable, SealRequest
+from bus.keyservice.protocol import SealRequest
 from bus.orders import states
 from bus.outbound import PASSING_TYPES
 from bus.parts import Parts
@@ -79,7 +79,7 @@ class Inbound:
         try:
             examined = self._examine(deliveries)  # (1)-(4)
             passed = self._commit(examined)  # (5)
-        except (KeyServiceUnavailable, AuditError, Retry):
+        except (AuditError, Retry):
             # A dependency is down: nothing was acknowledged, the broker keeps the messages.
             self._pause()
             return [Disposition.HOLD for _ in deliveries]
@@ -95,7 +95,7 @@ class Inbound:
         for number, envelope in enumerate(passed):
             try:
                 self._passing.take(envelope)
-            except (KeyServiceUnavailable, AuditError, Retry):
+            except (AuditError, Retry):
                 self._pause()
                 return passed[number:]
         return []

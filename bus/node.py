@@ -26,7 +26,7 @@ from bus.errors import BusError, NoAnswer
 from bus.handover import Handover, LocalSystem
 from bus.inbound import Inbound
 from bus.intake import FileIntake
-from bus.keyservice.protocol import Keys, KeyServiceUnavailable
+from bus.keyservice.protocol import Keys
 from bus.opening import Opening
 from bus.outbound import Outbound
 from bus.oversight import Oversight
@@ -75,7 +75,7 @@ class Node:
         self.inbound = Inbound(parts, Passing(parts, self.outbound, self.oversight))
         self.intake = FileIntake(parts, self.outbound)
         self.publishing = Publishing(parts, self.outbound, pinned)
-        self.queue = Queue(parts, _receipt_waits(config))
+        self.queue = Queue(parts, _receipt_waits_ms(config))
         self.handover = Handover(parts, self.opening, self.outbound, self._local_system(), self._handlers())
         self._transport: Transport | None = None
         self._stopping = threading.Event()
@@ -210,8 +210,8 @@ class Node:
         """Run one round of a thread; a dependency that is down is waited for, anything else is said and tried again."""
         try:
             work()
-        except (KeyServiceUnavailable, AuditError, BusError) as error:
-            _log.warning("node.later", operation=operation, code=getattr(error, "code", ""))
+        except (AuditError, BusError) as error:
+            _log.warning("node.later", operation=operation, code=error.code)
             self._stopping.wait(0.2)
         except Exception as error:  # noqa: BLE001 - a thread's edge: the node lives on and the log says what happened
             _log.exception("node.fault", operation=operation, error_type=type(error).__name__)
@@ -243,13 +243,12 @@ class Node:
             "lianfang.v1.PolicyBundle": self._take_bundle,
         }
 
-    def _body(self, message_id: bytes) -> tuple[bytes, str]:
+    def _body(self, message_id: bytes) -> bytes:
         envelope, _ = self.opening.look(message_id)
-        return envelope.public_body, envelope.header.sender
+        return envelope.public_body
 
     def _take_grant(self, message_id: bytes) -> None:
-        body, _ = self._body(message_id)
-        self.parts.keys.accept_grant(body)
+        self.parts.keys.accept_grant(self._body(message_id))
         # Messages that came before their grant are due again.
         table = store.messages
         with self.parts.write() as connection:
@@ -258,8 +257,7 @@ class Node:
             )
 
     def _take_directory(self, message_id: bytes) -> None:
-        body, _ = self._body(message_id)
-        self.parts.directory = self.pinned.take_directory(body)
+        self.parts.directory = self.pinned.take_directory(self._body(message_id))
         # A bundle that came before the keys under which it is signed has its turn again.
         table = store.messages
         refused = (table.c.handover == "failed", table.c.type == "lianfang.v1.PolicyBundle")
@@ -267,14 +265,8 @@ class Node:
             connection.execute(update(table).where(*refused).values(handover="pending"))
 
     def _take_bundle(self, message_id: bytes) -> None:
-        body, _ = self._body(message_id)
-        self.parts.bundle = self.pinned.take_bundle(body)
+        self.parts.bundle = self.pinned.take_bundle(self._body(message_id))
 
 
-def _receipt_waits(config: configuration.NodeConfig) -> dict[str, int]:
-    timers = config.timers
-    return {
-        "urgent": int(timers.receipt_urgent_s * 1000),
-        "normal": int(timers.receipt_normal_s * 1000),
-        "bulk": int(timers.receipt_bulk_s * 1000),
-    }
+def _receipt_waits_ms(config: configuration.NodeConfig) -> dict[str, int]:
+    return {lane: int(wait_s * 1000) for lane, wait_s in config.timers.receipt_waits_s().items()}

@@ -15,7 +15,6 @@ from audit.errors import AuditError
 from audit.log import LogTransaction
 from bus import leaves, store
 from bus.errors import Retry
-from bus.keyservice.protocol import KeyServiceUnavailable
 from bus.orders import states
 from bus.outbound import Draft, Outbound
 from bus.oversight import Oversight
@@ -105,7 +104,7 @@ class Passing:
         """
         try:
             self._follow(envelope)
-        except (KeyServiceUnavailable, AuditError, Retry):
+        except (AuditError, Retry):
             raise
         except Exception as error:  # noqa: BLE001 - one message's edge: it is committed, and nothing more follows from it
             _log.error(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 from sqlalchemy import delete, or_, select, update
+from sqlalchemy.engine import Connection
 
 from bus import leaves, limits, store
 from bus.orders import states
@@ -102,7 +103,7 @@ class Queue:
                     .values(not_before_ms=now + _UNROUTABLE_MS, attempts=table.c.attempts + 1, code="unroutable")
                 )
 
-    def _confirm(self, connection, row_ids: list[int], now: int) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a connection
+    def _confirm(self, connection: Connection, row_ids: list[int], now: int) -> None:
         table = store.outbox
         rows = connection.execute(
             select(table.c.row_id, table.c.message_id, table.c.type, table.c.lane, table.c.attempts).where(
