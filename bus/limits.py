@@ -43,7 +43,7 @@ TOKEN_LIFETIME_MS = 5_000
 """How long after its leaf an opening may be redeemed at the key service."""
 
 INBOX_PAGE_MAX = 500
-"""Rows of one inbox listing."""
+"""Rows of one listing: inbox, sent, orders, held back, quarantine."""
 
 REQUIRED_POLICE_IDS = 2
 """Police-ID scans that an order needs (result 0600 without them)."""

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from bus.cli import show
-from bus.errors import Retry, Usage
+from bus.errors import Usage
 
 Command = Callable[..., Any]
 
@@ -29,12 +29,7 @@ class Desk:
         """Ask the running node. Retry when none answers; the node's own errors as they are."""
         from bus.control import call  # noqa: PLC0415 - lazy: help must not pay for it
 
-        try:
-            return call(self.directory, operation, arguments, timeout_s)
-        except (BrokenPipeError, ConnectionResetError):
-            raise Retry(
-                "the node went away while it worked", cure="look again: it restarts where it was", code="LF-NODE-DOWN"
-            ) from None
+        return call(self.directory, operation, arguments, timeout_s)
 
     def answer(self, value: Any, lines: Callable[[Any], Iterable[str]]) -> None:
         """Print a result: as JSON, or as the lines that `lines` makes of it."""
@@ -95,6 +90,6 @@ def named_files(given: Iterable[str], option: str) -> list[tuple[str, Path]]:
     for text in given:
         name, sign, path = text.partition("=")
         if not (name and sign and path):
-            raise Usage(f"{option} is not of the form NAME=FILE", cure=f"for example {option} police-id=scan.jpg")
+            raise Usage(f"{option} is not of the form NAME=FILE", cure=f"`--help` shows what {option} takes")
         pairs.append((name, Path(path)))
     return pairs

@@ -5,13 +5,14 @@ from typing import Any
 
 import click
 
+from bus import limits
 from bus.cli import show
 from bus.cli.desk import Command, Desk, desk
 
 _Rows = list[dict[str, Any]]
-_limit = click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="Rows at most.")
-
-
+limit_option = click.option(
+    "--limit", type=click.IntRange(1, limits.INBOX_PAGE_MAX), default=50, show_default=True, help="Rows at most."
+)
 _STATES = {"person": "for a person to read"}
 """States of handover that need more than their own word."""
 
@@ -23,7 +24,7 @@ def _type(command: Command) -> Command:
 
 
 @click.command()
-@_limit
+@limit_option
 @_type
 @desk
 def inbox(desk: Desk, limit: int, type_name: str) -> None:
@@ -32,7 +33,7 @@ def inbox(desk: Desk, limit: int, type_name: str) -> None:
 
 
 @click.command()
-@_limit
+@limit_option
 @_type
 @desk
 def sent(desk: Desk, limit: int, type_name: str) -> None:
@@ -41,7 +42,7 @@ def sent(desk: Desk, limit: int, type_name: str) -> None:
 
 
 @click.command("held-back")
-@_limit
+@limit_option
 @desk
 def held_back(desk: Desk, limit: int) -> None:
     """List rows that could not be sent, with cause and cure."""
@@ -49,7 +50,7 @@ def held_back(desk: Desk, limit: int) -> None:
 
 
 @click.command()
-@_limit
+@limit_option
 @desk
 def quarantine(desk: Desk, limit: int) -> None:
     """List what was refused on arrival."""

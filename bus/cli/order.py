@@ -1,7 +1,7 @@
 """`lianfang order`: stop or freeze an account, lift, release, extend; and the list of orders.
 
-Each order needs its papers (`--paper KIND=FILE`); a bank refuses an order without them. Release asks for a reason, and
-is otherwise as short as freeze.
+A measure and its extension need their papers (`--paper KIND=FILE`); a bank refuses them without. Relief needs no papers:
+a lift or a release names the order that it ends, and the reason.
 """
 
 import base64
@@ -15,7 +15,7 @@ import click
 
 from bus.cli import show
 from bus.cli.desk import Command, Desk, desk, named_files, names
-from bus.cli.lists import why
+from bus.cli.lists import limit_option, why
 from bus.errors import Usage
 
 _PAPERS = ("police-id", "form", "instrument", "other")
@@ -152,7 +152,7 @@ for _name, (_kind, _summary) in _ORDERS.items():
 
 
 @order.command("list")
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="Rows at most.")
+@limit_option
 @desk
 def list_orders(desk: Desk, limit: int) -> None:
     """List orders issued and received, with their state."""
