@@ -2,7 +2,7 @@
 
 AuditError
 ├── AuditUnavailable   no durable append in time: refuse the request, try again later
-├── CommitUnknown      the commit was reported failed; the tree was read again from disk, look before repeating
+├── CommitUnknown      the commit was reported failed and may have happened; repeating the same request is safe
 ├── LogFrozen          the database is not an extension of its own last checkpoint: restored or changed
 ├── ForkDetected       a log showed two histories; carries both signed notes
 ├── LeafRefused        bytes that are no leaf

@@ -129,7 +129,8 @@ class Handover:
     def _later(self, row: Any, code: str) -> None:
         message_id, table = row.message_id, store.messages
         if self._parts.clock.now_ms() - row.received_at_ms > limits.LIFETIME_MS[row.lane]:
-            self._fail(message_id, Retry("what it waits for has not come within its lifetime", code=code))
+            cure = "ask its sender to send it anew, if it still matters"
+            self._fail(message_id, Retry("what it waits for has not come within its lifetime", cure=cure, code=code))
             return
         wait = min(self._waits.get(message_id, _RETRY_MS // 2) * 2, _RETRY_MS_MAX)
         self._waits[message_id] = wait

@@ -45,7 +45,11 @@ def read_whole(path: Path) -> bytes:
             )
         data = file.read(ANSWER_BYTES_MAX + 1)
     if len(data) > ANSWER_BYTES_MAX:
-        raise Refused(f"the file is larger than {ANSWER_BYTES_MAX} bytes", code="LF-ANSWER-TOO-LARGE")
+        raise Refused(
+            f"the answer is larger than {ANSWER_BYTES_MAX} bytes",
+            cure="let the local system write smaller files",
+            code="LF-ANSWER-TOO-LARGE",
+        )
     return data
 
 

@@ -76,7 +76,7 @@ class Management:
             error.close()
             raise Broken(
                 f"the broker refused {method} {path.split('/', 1)[0]}: {error.code} {words}",
-                cure="look into the broker's log with `lianfang broker status`",
+                cure="look into the broker's log with `lianfang broker logs`",
                 code="LF-BROKER-REFUSED",
             ) from error
         except OSError as error:
