@@ -332,19 +332,7 @@ class Inbound:
             part = requests[start : start + limits.SEAL_BATCH_MAX]
             for request, envelope in zip(part, self._parts.keys.seal(part), strict=True):
                 rows.add(store.passing, message_id=request.message_id, envelope=envelope)
-                rows.add(
-                    store.outbox,
-                    message_id=request.message_id,
-                    recipient=request.recipients[0],
-                    lane=request.lane,
-                    type=request.type_name,
-                    state="waiting",
-                    attempts=0,
-                    not_before_ms=now,
-                    created_ms=now,
-                    settled_ms=0,
-                    code="",
-                )
+                rows.add_waiting(request.message_id, request.recipients[0], request.lane, request.type_name, now)
 
     def _receipt_request(self, item: _Examined, index: int, now: int) -> SealRequest:
         assert item.envelope is not None

@@ -345,19 +345,7 @@ class Outbound:
                 handover_after_ms=0,
             )
         for recipient in request.recipients:
-            rows.add(
-                store.outbox,
-                message_id=request.message_id,
-                recipient=recipient,
-                lane=request.lane,
-                type=request.type_name,
-                state="waiting",
-                attempts=0,
-                not_before_ms=now,
-                created_ms=now,
-                settled_ms=0,
-                code="",
-            )
+            rows.add_waiting(request.message_id, recipient, request.lane, request.type_name, now)
         self._write_extras(rows, item, now)
         return Sent(request.message_id, index)
 

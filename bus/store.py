@@ -202,6 +202,22 @@ class Rows:
         """Add a row; it needs a value for every column that has no default."""
         self._by_table.setdefault(table, []).append(values)
 
+    def add_waiting(self, message_id: bytes, recipient: str, lane: str, type_name: str, now_ms: int) -> None:
+        """Add an outbox row that is due at once."""
+        self.add(
+            outbox,
+            message_id=message_id,
+            recipient=recipient,
+            lane=lane,
+            type=type_name,
+            state="waiting",
+            attempts=0,
+            not_before_ms=now_ms,
+            created_ms=now_ms,
+            settled_ms=0,
+            code="",
+        )
+
     def flush(self, connection: Connection) -> None:
         """Insert what was added: straight through the driver, for SQLAlchemy's work on each value costs more than SQLite's."""
         for table, rows in self._by_table.items():
