@@ -84,12 +84,9 @@ class AuditScene:
             return dict(zip(agencies, pool.map(export, agencies), strict=True))
 
     def _verified(self, agency: str, export: Path) -> Log:
-        """Verify an export under the keys of the members' directory, not under those that lie beside the log."""
-        member = self._directory.member(agency)
-        witnesses = [
-            self._directory.member(name).witness_vkey for name in self._stage.call(agency, "status")["log"]["cosigned"]
-        ]
-        report = verify_directory(export, member.log_vkey, witnesses)
+        """Verify an export under the keys of the members' directory."""
+        log_key, witnesses = self._keys(agency)
+        report = verify_directory(export, log_key, witnesses)
         for problem in report.problems:
             self._timeline.problem(f"the log of {agency}: {problem}")
         if not witnesses:

@@ -132,7 +132,10 @@ def laid_out(options: Options, say: Callable[[str], None]) -> Iterator[Stage]:
 
 @contextmanager
 def _fresh(directory: Path) -> Iterator[IO[str]]:
-    """Hold the directory, emptied, and give the file that marks it as a demo's. Usage when it holds something that no demo made, Retry when a demo plays in it."""
+    """Hold the directory, emptied, and give the file that marks it as a demo's.
+
+    Usage when it holds something that no demo made, Retry when a demo plays in it.
+    """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     mark = directory / _MARK
     if any(directory.iterdir()) and not mark.exists():
