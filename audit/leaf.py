@@ -90,7 +90,7 @@ def _require_code(name: str, value: str | bytes) -> None:
         # The value is not shown: it may be just what must not leak.
         raise LeafRefused(
             f"{name} of an entry holds something that is no code",
-            cure="write a word of the vocabulary, a code, or a blind value; put the rest into the encrypted detail",
+            cure="write a word of the vocabulary, a code, or a blind value; nothing else belongs into a log",
         )
 
 
@@ -101,7 +101,7 @@ def require_form(data: bytes) -> None:
     if len(data) > LEAF_BYTES_MAX:
         raise LeafRefused(
             f"an entry has at most {LEAF_BYTES_MAX} bytes; this one has {len(data)}",
-            cure="put long lists into the encrypted detail and their digest into the entry",
+            cure="name fewer peers, classes or subjects in one entry",
         )
 
 

@@ -52,8 +52,8 @@ class Opening:
     ) -> Opened:
         """Open the fields of these classes.
 
-        Refused (with the rule) when policy denies any of them, NotFound for an unknown message, Usage for a class that
-        the message has not got for us, Retry when key service or log do not answer.
+        Refused (with the rule) when policy denies any of them, NotFound for an unknown message or a class that it has
+        not got for us, Usage when none is named, Retry when key service or log do not answer.
         """
         wanted = tuple(sorted(set(classes)))
         if not wanted:

@@ -4,8 +4,8 @@
 - A row is settled by the broker's word: confirmed, nacked, unroutable; or lost, when the connection broke first. A
   broker that only nacks gets a fresh channel (RabbitMQ 3.10 can nack one channel for ever after a leader election), one
   that confirms nothing gets a fresh connection.
-- Messages are acknowledged once the node has committed them. While it cannot, the channel is closed and stays closed:
-  each broken delivery counts towards the limit after which a message is set aside.
+- Messages are acknowledged once the node has committed them. While it cannot, they stay unacknowledged in our hands: a
+  delivery given back counts towards the limit after which a message is set aside (rabbit_consume.py).
 - The broker being down is a state that health tells, not an error: the node works on.
 """
 
