@@ -176,26 +176,43 @@ def next_directory(previous: bytes, new: Sequence[federation_pb2.Member], suspen
         raise Usage("the directory has no member", cure="name some with --member TYPE=FILE", code="LF-DOCUMENT-EMPTY")
     if not previous:
         return directory_body(new, 1, b"", now_ms)
-    outer = federation_pb2.Directory.FromString(previous)
-    old = federation_pb2.DirectoryBody.FromString(outer.body)
+    old, digest = _in_force("directory", previous)
+    assert isinstance(old, federation_pb2.DirectoryBody)
     members = {member.agency: member for member in old.members}
     for name in suspend:
         if name not in members:
             raise Usage(f"{name} is no member", cure=f"members: {', '.join(members)}", code="LF-DOCUMENT-MEMBER")
         members[name].status = federation_pb2.MEMBER_STATUS_SUSPENDED
     members |= {member.agency: member for member in new}
-    return directory_body(members.values(), int(old.serial) + 1, sha256(outer.body).digest(), now_ms)
+    return directory_body(members.values(), int(old.serial) + 1, digest, now_ms)
 
 
 def next_policy(previous: bytes, rows: Path, not_before_ms: int, not_after_ms: int) -> bytes:
     """Return the body of the bundle that follows a document (empty: of the first). Usage when its rows do not load."""
-    outer = federation_pb2.PolicyBundle.FromString(previous)
-    serial = int(federation_pb2.PolicyBundleBody.FromString(outer.body).serial) + 1
-    digest = sha256(outer.body).digest() if previous else b""
+    serial, digest = 1, b""
+    if previous:
+        old, digest = _in_force("policy", previous)
+        serial = int(old.serial) + 1
     try:
         return build_body(rows, serial, digest, not_before_ms, not_after_ms)
     except PolicyError as error:
         raise Usage(error.cause, cure=error.cure, code=error.code) from error
+
+
+def _in_force(kind: str, document: bytes) -> tuple[Body, bytes]:
+    """Return a document's body and its SHA-256. Usage for anything else: a body alone would be followed as if it were none."""
+    outer_type = federation_pb2.Directory if kind == "directory" else federation_pb2.PolicyBundle
+    try:
+        outer = outer_type.FromString(document)
+    except DecodeError:
+        outer = outer_type()
+    if not (outer.body and outer.signatures):
+        raise Usage(
+            f"the file is no {kind} that agencies have signed",
+            cure="take what `lianfang document join` wrote",
+            code="LF-DOCUMENT-FORM",
+        )
+    return read_body(kind, outer.body), sha256(outer.body).digest()
 
 
 def sign_offline(directory: Path, kind: str, body: bytes) -> bytes:

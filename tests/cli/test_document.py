@@ -60,6 +60,19 @@ def test_a_successor_follows_what_is_in_force(made: Path) -> None:
     assert (odd.code, "LF-DOCUMENT-MEMBER" in odd.err) == (2, True)
 
 
+@pytest.mark.parametrize("kind", ["directory", "policy"])
+def test_a_draft_follows_a_signed_document_only(made: Path, kind: str) -> None:
+    """A body that nobody signed, or any other file, is refused where the document in force is asked for; nothing is written."""
+    member = f"--member=bank={made / 'bank-a' / 'member.json'}"
+    lianfang("document", "draft-directory", made / "directory.body", member)
+    lianfang("document", "draft-policy", POLICY, made / "policy.body")
+    (made / "other").write_bytes(b"no document")
+    what = [f"draft-{kind}", *([POLICY] if kind == "policy" else []), made / "next.body"]
+    for wrong in (made / f"{kind}.body", made / "other"):
+        typed = lianfang("document", *what, "--after", wrong)
+        assert (typed.code, "LF-DOCUMENT-FORM" in typed.err, (made / "next.body").exists()) == (2, True, False)
+
+
 def test_one_signature_does_not_enrol(made: Path) -> None:
     """A directory that one agency signed is refused at enrolment, with what is missing."""
     members = [f"--member={kind}={made / name / 'member.json'}" for name, kind in AGENCIES.items()]
