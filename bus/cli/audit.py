@@ -16,7 +16,6 @@ from bus.cli import show
 from bus.cli.desk import Desk, desk, message_id, statement
 from bus.errors import CheckFailed, NoAnswer, NotFound, Usage
 
-_CHECK_FAILED = 7
 _CURE = "keep these files as they are and ask the log's agency and the auditor for theirs"
 _ASK_EVERY_S = 0.5
 _SETTLE_S = 2.0
@@ -64,12 +63,12 @@ def verify(desk: Desk, exported: Path, vkey: str, witness: tuple[str, ...], *, n
         "keys_from_export": {"log": not vkey, "witnesses": demanded is None},
     }
     if not report.ok:
-        value |= {"code": "LF-AUDIT-CHECK-FAILED", "cause": _bad_place(value), "cure": _CURE, "exit": _CHECK_FAILED}
+        value |= {"code": CheckFailed.code, "cause": _bad_place(value), "cure": _CURE, "exit": CheckFailed.exit_code}
     desk.answer(value, _verified)
     if not report.ok and not desk.as_json:
         show.note(f"error {value['code']}: {value['cause']}")
         show.note(f"cure: {value['cure']}")
-    raise click.exceptions.Exit(0 if report.ok else _CHECK_FAILED)
+    raise click.exceptions.Exit(0 if report.ok else CheckFailed.exit_code)
 
 
 def _verify_proof(proof: Path, vkey: str, demanded: list[str] | None) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from bus.cli import show
 from bus.errors import Usage
 
 Command = Callable[..., Any]
+SOME_FAILED = 3
+"""The exit code where some rows failed and others did not."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from bus.cli import show
-from bus.cli.desk import Desk, desk
+from bus.cli.desk import SOME_FAILED, Desk, desk
 from bus.cli.map_back import back
 from bus.cli.map_docs import docs, schema
-from bus.cli.map_files import SOME_FAILED, companions_of, file_at, lines_to, profile_named, refusals, source
+from bus.cli.map_files import companions_of, file_at, lines_to, profile_named, refusals, source
 from bus.cli.map_infer import infer
 from bus.cli.map_look import identify, preview
 from bus.cli.map_profiles import diff, test

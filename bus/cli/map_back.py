@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from bus.cli import show
-from bus.cli.desk import Desk, desk
-from bus.cli.map_files import SOME_FAILED, file_at, profile_named
+from bus.cli.desk import SOME_FAILED, Desk, desk
+from bus.cli.map_files import file_at, profile_named
 from bus.errors import Usage
 
 _TABLE = "csv"

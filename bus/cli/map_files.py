@@ -14,7 +14,6 @@ from bus.cli.desk import Command, Desk, named_files
 from bus.errors import Usage
 
 AUTO = "auto"
-SOME_FAILED = 3
 
 
 def source(command: Command) -> Command:

@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from bus.cli import show
-from bus.cli.desk import Desk, desk
-from bus.cli.map_files import SOME_FAILED, companions_of, profile_named, refusals, source
-
-_NOT_FOUND = 5
+from bus.cli.desk import SOME_FAILED, Desk, desk
+from bus.cli.map_files import companions_of, profile_named, refusals, source
+from bus.errors import NotFound
 
 
 @click.command()
@@ -32,7 +31,7 @@ def identify(desk: Desk, file: Path) -> None:
     if refused is not None:
         answer |= {"code": refused.code, "why": [refused.cause], "cure": refused.cure}
     desk.answer(answer, _identified)
-    raise click.exceptions.Exit(0 if chosen else _NOT_FOUND)
+    raise click.exceptions.Exit(0 if chosen else NotFound.exit_code)
 
 
 def _identified(answer: dict[str, Any]) -> Iterator[str]:

@@ -9,13 +9,11 @@ import click
 
 from bus import limits
 from bus.cli import show
-from bus.cli.desk import Desk, desk, named_files, names, statement
-from bus.errors import Usage
+from bus.cli.desk import SOME_FAILED, Desk, desk, named_files, names, statement
+from bus.errors import Refused, Usage
 
 _TIMEOUT_S = 900.0
 _ROWS_SHOWN_MAX = 20
-_SOME_FAILED = 3
-_REFUSED = 4
 
 
 @click.command()
@@ -58,8 +56,8 @@ def _base64(path: Path) -> str:
 def _exit_code(result: dict[str, Any]) -> int:
     """3 when some rows failed, 4 when policy refused every row, 0 otherwise."""
     if result["refused"] and not (result["sent"] or result["already_sent"] or result["held_back"]):
-        return _REFUSED
-    return _SOME_FAILED if result["refused"] or result["held_back"] else 0
+        return Refused.exit_code
+    return SOME_FAILED if result["refused"] or result["held_back"] else 0
 
 
 def _told(result: dict[str, Any]) -> Iterator[str]:
