@@ -43,6 +43,19 @@ def short_path(path: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
+def listen_for_owner(listener: socket.socket, path: Path) -> None:
+    """Listen at a path that its owner alone may open, in place of what a crash has left there."""
+    path.unlink(missing_ok=True)
+    before = os.umask(0o077)  # of the whole process: a folder that another thread makes meanwhile must stay one
+    try:
+        with short_path(path) as short:
+            listener.bind(short)
+            Path(short).chmod(0o600)
+    finally:
+        os.umask(before)
+    listener.listen(64)
+
+
 class ControlServer:
     """Serves the control socket."""
 
@@ -56,15 +69,7 @@ class ControlServer:
 
     def start(self) -> None:
         """Listen."""
-        self._path.unlink(missing_ok=True)
-        before = os.umask(0o077)  # of the whole process: a folder that another thread makes meanwhile must stay one
-        try:
-            with short_path(self._path) as short:
-                self._socket.bind(short)
-                Path(short).chmod(0o600)
-        finally:
-            os.umask(before)
-        self._socket.listen(64)
+        listen_for_owner(self._socket, self._path)
         self._thread.start()
 
     def stop(self) -> None:

@@ -25,7 +25,7 @@ from audit.store import engine as make_engine
 from bus import config as configuration
 from bus import logs, store
 from bus.clock import SystemClock
-from bus.control import short_path
+from bus.control import listen_for_owner
 from bus.directory import DirectoryRefused
 from bus.errors import Broken, Usage
 from bus.keyservice import errors, wire
@@ -52,15 +52,7 @@ class Server:
 
     def listen(self) -> None:
         """Listen."""
-        self._path.unlink(missing_ok=True)
-        before = os.umask(0o077)  # of the whole process: a folder that another thread makes meanwhile must stay one
-        try:
-            with short_path(self._path) as short:
-                self._socket.bind(short)
-                Path(short).chmod(0o600)
-        finally:
-            os.umask(before)
-        self._socket.listen(64)
+        listen_for_owner(self._socket, self._path)
         threading.Thread(target=self._accept, name="accept", daemon=True).start()
 
     def close(self) -> None:
