@@ -1,11 +1,10 @@
-"""Rows and decisions in sentences."""
+"""Rows in sentences."""
 
 from collections.abc import Iterable, Mapping
 
 from bus.policy.bundle import Bundle
 from bus.policy.files import ANY, NONE, Rule
 from bus.policy.guards import GUARDS
-from bus.policy.model import Decision
 from bus.policy.vocabulary import Vocabulary
 
 _VERBS = {
@@ -22,16 +21,6 @@ _VERBS = {
 def render(bundle: Bundle) -> list[str]:
     """Return one sentence per row, in the order of the bundle."""
     return [_sentence(rule, bundle.vocabulary) for rule in bundle.rules]
-
-
-def explain(decision: Decision) -> str:
-    """Return a decision as a person should read it: what, by which rows, what was missing, what to do."""
-    if decision.permitted:
-        return f"Permitted by {', '.join(decision.rule_ids)}: {decision.reason}."
-    by = f" ({', '.join(decision.rule_ids)})" if decision.rule_ids else ""
-    missing = f" Missing: {'; '.join(decision.missing)}." if decision.missing else ""
-    step = f" Next: {decision.next_step}." if decision.next_step else ""
-    return f"Refused{by}: {decision.reason}.{missing}{step}"
 
 
 def _sentence(rule: Rule, words: Vocabulary) -> str:
