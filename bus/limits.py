@@ -1,5 +1,7 @@
 """Limits that the rooms of the bus share, each with its unit. What one module alone limits stands at its head."""
 
+from collections.abc import Sequence
+
 ENVELOPE_BYTES_MAX = 1024 * 1024 - 64 * 1024
 """A message on the wire; the broker refuses more than 1 MiB with its own headers."""
 
@@ -24,6 +26,9 @@ SHIPMENT_STRETCH_MAX = 4096
 SHIPMENT_WAITING_BYTES_MAX = 32 * 1024 * 1024
 """Log entries of one agency that wait in a witness's memory for the last part of their shipment."""
 
+RECIPIENTS_MAX = 64
+"""Recipients of one message: as many names as an entry of 4 KiB holds beside everything else."""
+
 SUBJECTS_MAX = 81
 """Accounts, phones and persons that a message names: as many as the schemas allow, and as an entry of 4 KiB holds."""
 
@@ -47,3 +52,8 @@ INBOX_PAGE_MAX = 500
 
 REQUIRED_POLICE_IDS = 2
 """Police-ID scans that an order needs (result 0600 without them)."""
+
+
+def in_parts(recipients: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return recipients in parts, each small enough for one message."""
+    return [tuple(recipients[at : at + RECIPIENTS_MAX]) for at in range(0, len(recipients), RECIPIENTS_MAX)]

@@ -172,8 +172,7 @@ class Outbound:
             checks.require_valid_context(message)
         else:
             checks.require_valid(message)
-        if draft.lane not in limits.LIFETIME_MS:
-            raise Usage(f"lane {draft.lane} is none of urgent, normal, bulk", cure="name one of them")
+        _require_addressed(draft, full_name)
         verdict = hearing.verdict(message, draft.recipients, stated)
         body = message.SerializeToString(deterministic=True)
         if verdict.refusal is not None:
@@ -373,6 +372,23 @@ class Outbound:
 
     def _transaction(self) -> AbstractContextManager[LogTransaction]:
         return self._parts.log.transaction(self._parts.append_deadline_s)
+
+
+def _require_addressed(draft: Draft, full_name: str) -> None:
+    if draft.lane not in limits.LIFETIME_MS:
+        raise Usage(f"lane {draft.lane} is none of urgent, normal, bulk", cure="name one of them")
+    if not 0 < len(draft.recipients) <= limits.RECIPIENTS_MAX:
+        raise Usage(
+            f"a message has 1 to {limits.RECIPIENTS_MAX} recipients; this one has {len(draft.recipients)}",
+            cure="send it in several parts",
+            code="LF-SEND-RECIPIENTS",
+        )
+    if full_name in states.RESULT_OF and len(draft.recipients) > 1:
+        raise Usage(
+            "an order goes to the one agency that carries it out",
+            cure="send each agency an order of its own, under its own number",
+            code="LF-ORDER-RECIPIENTS",
+        )
 
 
 def _audience(request: SealRequest) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
-from bus import leaves, questions
+from bus import leaves, limits, questions
 from bus.control import Operations
 from bus.errors import Usage
 from bus.outbound import Draft, Outbound, require_sent
@@ -97,10 +97,11 @@ class Publishing:
             for name in self._parts.directory.agencies()
             if name != self._parts.agency and self._parts.directory.is_active(name)
         )
-        fingerprint = self._parts.keys.fingerprint([b"document" + document])[0]
-        draft = Draft(message, others, "urgent", fingerprint=fingerprint)
-        sent = require_sent(self._outbound.send([draft], actor, _NOTHING)[0])
-        return serial, sent.message_id.hex()
+        parts = limits.in_parts(others)
+        prints = self._parts.keys.fingerprint([b"document" + document + " ".join(part).encode() for part in parts])
+        drafts = [Draft(message, part, "urgent", fingerprint=own) for part, own in zip(parts, prints, strict=True)]
+        sent = [require_sent(outcome) for outcome in self._outbound.send(drafts, actor, _NOTHING)]
+        return serial, sent[0].message_id.hex() if sent else ""
 
     def _take(self, kind: str, document: bytes) -> int:
         parts = self._parts

@@ -43,8 +43,10 @@ class Subjects:
         self.require_search(actor, statement, message_id)
         others = tuple(name for name in self._parts.directory.agencies() if name != self._parts.agency)
         body = oversight_pb2.SubjectQuery(query_id=query_id, message_id=message_id, field=field)
-        outcome = self._outbound.send([Draft(body, others, "normal")], actor, statement)[0]
-        require_sent(outcome)
+        for outcome in self._outbound.send(
+            [Draft(body, part, "normal") for part in limits.in_parts(others)], actor, statement
+        ):
+            require_sent(outcome)
         return query_id
 
     def require_search(self, actor: Actor, statement: Statement, exchange: bytes = b"") -> None:

@@ -3,8 +3,9 @@
 import pytest
 from sqlalchemy import func, select
 
+from audit import leaf as leaf_format
 from audit.v1 import leaf_pb2
-from bus import store
+from bus import limits, store
 from bus.errors import Usage
 from bus.outbound import AlreadySent, Draft, NotSent, Sent
 from bus.parts import Actor, Statement
@@ -167,3 +168,33 @@ def test_a_statement_of_an_unknown_purpose_is_denied(simulation: Simulation) -> 
     )[0]
     assert isinstance(outcome, NotSent)
     assert outcome.code == "LF-POLICY-UNKNOWN-WORD"
+
+
+def test_an_order_has_one_addressee(simulation: Simulation) -> None:
+    """Who carries an order out is one agency: an order to two is refused, for one answer could not close both."""
+    with pytest.raises(Usage) as told:
+        simulation.operation(
+            "police-a",
+            "order",
+            kind="stop",
+            application_id="APP-2",
+            account=stage.NEXT_HOP,
+            holder=stage.HOLDER,
+            amount="500.00",
+            bank="102100099996",
+            to=["bank-a", "bank-b"],
+        )
+    assert told.value.code == "LF-ORDER-RECIPIENTS"
+
+
+def test_a_message_has_no_more_recipients_than_its_entry_can_name(simulation: Simulation) -> None:
+    """The limit is said; what must reach everybody goes in parts of that size, and every name is in one of them."""
+    names = tuple(f"agency-{number}" for number in range(limits.RECIPIENTS_MAX + 1))
+    with pytest.raises(Usage) as told:
+        simulation.nodes["bank-a"].outbound.send([Draft(stage.notice(), names, "normal")], stage.ANALYST, stage.WARNING)
+    assert told.value.code == "LF-SEND-RECIPIENTS"
+    parts = limits.in_parts(names)
+    assert [len(part) for part in parts] == [limits.RECIPIENTS_MAX, 1]
+    assert tuple(name for part in parts for name in part) == names
+    request = leaf_pb2.Leaf(kind=leaf_pb2.KIND_INTENT, peers=["a" * 32] * limits.RECIPIENTS_MAX)
+    assert len(leaf_format.encode(request)) < leaf_format.LEAF_BYTES_MAX * 0.6
