@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from audit import review
-from bus import leaves, questions, store
+from bus import leaves, limits, questions, store
 from bus.errors import NotFound, Retry
 from bus.opening import Opening, classes_of_fields
 from bus.outbound import Draft, Outbound, require_sent
