@@ -19,7 +19,9 @@ BANNED_FILES = BANNED_WORDS | {"common"}
 ALLOWED_FILES = {"schemas/v1/common.proto", "schemas/v1/common_pb2.py", "schemas/v1/common_pb2.pyi"}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.~$})])/(home|root|work|Users)/\w")
-REGISTRY_HOST = re.compile(r"-(?:extra-)?index-url[ =]+https?:|\bregistry\s*=\s*\"?https?:|https?://\S+/(?:simple|packages)\b")
+REGISTRY_HOST = re.compile(
+    r"-(?:extra-)?index-url[ =]+https?:|\bregistry\s*=\s*\"?https?:|https?://\S+/(?:simple|packages)\b"
+)
 SECRET = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}")
 KEY_FILES = {".key", ".p12", ".pfx", ".jks"}
 REASONLESS_NOQA = re.compile(r"#\s*noqa(?!: [A-Z0-9, ]+ - \S)")
