@@ -19,7 +19,8 @@ KINDS: Mapping[str, int] = {
     "police-a's key service": 3,
     "bank-b's key service": 3,
     "auditor's key service": 1,
-    "core system": 3,
+    "centre's key service": 1,
+    "core system": 2,
 }
 """How often each is killed in a round of seventeen; every kind is killed in every round."""
 
