@@ -5,6 +5,7 @@ through control sockets and handover folders. `play` returns what programs read;
 """
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -154,12 +155,17 @@ def _end(stage: Stage, timeline: Timeline, result: Result) -> None:
     timeline.say("")
     timeline.say("Try next:")
     for command, what in (
-        (f"lianfang audit verify {shown}/exports/police-a", "check a log from its files alone"),
-        ("lianfang demo --input YOUR.csv", "play it with your own bank file"),
-        ("make demo-serve", "leave everything running, and then:"),
-        (f"lianfang inbox --dir {shown}/police-a", "what police-a has received"),
+        (f"{_command()} audit verify {shown}/exports/police-a", "check a log from its files"),
+        (f"{_command()} demo --input YOUR.csv", "play it with your own bank file"),
+        ("make demo-serve", "leave it running, and then:"),
+        (f"{_command()} inbox --dir {shown}/police-a", "what police-a has received"),
     ):
-        timeline.say(f"  {command:<54} {what}")
+        timeline.say(f"  {command:<64} {what}")
+
+
+def _command() -> str:
+    """Return what a person types here for the command: its name where the shell finds it, else its place."""
+    return "lianfang" if shutil.which("lianfang") else _shown(Path(sys.executable).parent / "lianfang")
 
 
 def _stop_signals() -> threading.Event:
