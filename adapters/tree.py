@@ -1,0 +1,33 @@
+"""A tree of named texts: what every tree-shaped format (XML, JSON, SWIFT FIN, NACHA, BER…) is read into and written from."""
+
+from typing import NamedTuple
+
+from adapters.errors import RowRefused
+
+UNKNOWN = -1
+"""A place in the file that the reader does not know."""
+
+
+class Element(NamedTuple):
+    """One node: a leaf with a text, or an inner node with children. XML attributes are children named @name."""
+
+    name: str
+    """Local name, key, tag or record type."""
+    text: str = ""
+    """The exact text of a leaf; empty for inner nodes."""
+    children: tuple["Element", ...] | list["Element"] = ()
+    line: int = 1
+    """Line of the source at which it begins, from 1."""
+    start: int = UNKNOWN
+    """First byte of it in the source."""
+    end: int = UNKNOWN
+    """One past its last byte in the source."""
+
+
+class Broken(NamedTuple):
+    """A piece of the source that cannot be read, and costs its neighbours nothing."""
+
+    line: int
+    start: int
+    end: int
+    refused: RowRefused
