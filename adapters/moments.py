@@ -1,7 +1,9 @@
 """Moments: text ⇄ Instant, with the zone from the profile and marked as such.
 
 A format is written with yyyy, MM, dd, HH, mm, ss and SSS (each exactly that many digits) and M, d, H (one or two);
-anything else stands for itself. `epoch_s` and `epoch_ms` are counts since 1970 in UTC, and carry their zone.
+anything else stands for itself. `epoch_s` and `epoch_ms` are counts since 1970 in UTC, and carry their zone. `iso8601` is
+a date and a time with T between them, any fraction of a second, and its offset where it has one (RFC 3339, XML Schema
+dateTime); what is finer than a millisecond stays in the raw text.
 """
 
 import datetime as dt
@@ -11,7 +13,7 @@ from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from adapters.errors import ProfileRefused
+from adapters.errors import ProfileRefused, RowRefused
 from adapters.kinds import Notes, Read, Setting, identifier, refuse
 from adapters.model import RowWarning
 from schemas.v1 import common_pb2
@@ -31,6 +33,11 @@ _TOKENS = {
 _SPLIT = re.compile(r"(yyyy|SSS|MM|dd|HH|mm|ss|M|d|H)")
 _PARTS = ("year", "month", "day", "hour", "minute", "second", "milli")
 _EPOCH = {"epoch_s": 1000, "epoch_ms": 1}
+_ISO = "iso8601"
+_ISO_FORM = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,12}))?([Zz]|[+-][0-9]{2}:[0-9]{2})?"
+)
+_OFFSET_H_MAX = 14
 _DAY_MS = 86_400_000
 _VALUE, _PROFILE = common_pb2.ZONE_SOURCE_VALUE, common_pb2.ZONE_SOURCE_PROFILE
 _PRECISION = {
@@ -88,7 +95,12 @@ def read_instant(setting: Setting) -> Read:
     zone = zone_of(setting.profile.source.zone or "UTC")
     zone_name = setting.profile.source.zone or "UTC"
     readers: list[Callable[[str, Notes], dict[str, Any] | None]] = [
-        _epoch(_EPOCH[form]) if form in _EPOCH else _local(setting.path, form, zone, zone_name) for form in formats
+        _epoch(_EPOCH[form])
+        if form in _EPOCH
+        else _iso(setting.path, zone, zone_name)
+        if form == _ISO
+        else _local(setting.path, form, zone, zone_name)
+        for form in formats
     ]
     if len(readers) == 1:
         only = readers[0]
@@ -127,6 +139,47 @@ def _epoch(factor: int) -> Callable[[str, Notes], dict[str, Any] | None]:
         }
 
     return read
+
+
+def _iso(path: str, zone: ZoneInfo, zone_name: str) -> Callable[[str, Notes], dict[str, Any] | None]:
+    local = _local(path, "yyyy-MM-ddTHH:mm:ss", zone, zone_name)
+    utc = _local(path, "yyyy-MM-ddTHH:mm:ss", zone_of("UTC"), "UTC")
+
+    def read(text: str, notes: Notes) -> dict[str, Any] | None:
+        form = _ISO_FORM.fullmatch(text)
+        if form is None:
+            return None
+        clock, fraction, offset = form[1].upper(), form[2], (form[3] or "").upper()
+        found = (utc if offset else local)(clock, notes)
+        assert found is not None, "the form is the same"
+        if offset not in ("", "Z"):
+            hours, minutes = int(offset[1:3]), int(offset[4:])
+            if hours > _OFFSET_H_MAX or minutes > 59:  # noqa: PLR2004 - minutes of an hour
+                raise refuse(_bad([_ISO]))
+            east_ms = (hours * 60 + minutes) * 60_000
+            found["utc_ms"] += east_ms if offset[0] == "-" else -east_ms
+        if offset:
+            found |= {"zone_source": _VALUE, "zone": "UTC" if offset == "Z" else offset}
+        if fraction:
+            found["utc_ms"] += int(f"{fraction}00"[:3])
+            found["precision"] = common_pb2.TIME_PRECISION_MILLISECOND
+        return found | {"raw": text}
+
+    return read
+
+
+def _write_iso(zone_name: str, value: Any) -> str:
+    """Return the text that it was read from, where that still says the same; else the moment in UTC."""
+    read = _iso("", zone_of(zone_name or "UTC"), zone_name or "UTC")
+    try:
+        found = read(value.raw, [])
+    except RowRefused:
+        found = None
+    if found is not None and found["utc_ms"] == value.utc_ms:
+        return str(value.raw)
+    moment = dt.datetime.fromtimestamp(value.utc_ms // 1000, tz=_UTC).replace(tzinfo=None)
+    fine = value.utc_ms % 1000 or value.precision == common_pb2.TIME_PRECISION_MILLISECOND
+    return f"{moment.isoformat(timespec='seconds')}{f'.{value.utc_ms % 1000:03}' if fine else ''}Z"
 
 
 def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> Callable[[str, Notes], dict[str, Any] | None]:
@@ -171,6 +224,8 @@ def write_instant(form: str, zone_name: str, value: Any) -> str:
     """Return an Instant as the local clock shows it."""
     if form in _EPOCH:
         return str(value.utc_ms // _EPOCH[form])
+    if form == _ISO:
+        return _write_iso(zone_name, value)
     moment = dt.datetime.fromtimestamp(value.utc_ms // 1000, tz=_UTC).astimezone(zone_of(zone_name or "UTC"))
     parts = {
         "yyyy": f"{moment.year:04}",
