@@ -24,17 +24,52 @@ from bus.parts import Actor, Parts, Statement
 from schemas import checks
 from schemas.errors import MessageRefused
 
-LANE_OF = {
-    "StopPaymentOrder": "urgent",
-    "StopPaymentResult": "urgent",
-    "FreezeOrder": "urgent",
-    "FreezeResult": "urgent",
-    "SuspiciousAccountNotice": "normal",
-    "SpoofedCallReport": "normal",
-    "CallDetailRequest": "normal",
-    "Acknowledgement": "normal",
-    "CallDetailAnswer": "bulk",
+_LANES = {
+    "urgent": (
+        "StopPaymentOrder",
+        "StopPaymentResult",
+        "FreezeOrder",
+        "FreezeResult",
+        "MonitoringOrder",
+        "MonitoringAnswer",
+        "MonitoringEvent",
+        "NumberActionOrder",
+        "NumberActionResult",
+        "PaymentRecall",
+        "PaymentRecallAnswer",
+        "VictimAlert",
+        "VictimAlertOutcome",
+        "WatchCheck",
+        "WatchCheckAnswer",
+    ),
+    "normal": (
+        "SuspiciousAccountNotice",
+        "SuspiciousActivityReport",
+        "VictimCaseReport",
+        "AccountQuery",
+        "AccountAnswer",
+        "TransactionQuery",
+        "FundsReturn",
+        "FraudNumberReport",
+        "SpoofedCallReport",
+        "NumberStatusQuery",
+        "NumberStatusAnswer",
+        "CallDetailRequest",
+        "ThreatIndicator",
+        "CaseReferral",
+        "Feedback",
+        "Appeal",
+        "AppealDecision",
+        "Acknowledgement",
+    ),
+    "bulk": (
+        "TransactionTrace",
+        "CallDetailAnswer",
+        "WatchlistUpdate",
+    ),
 }
+LANE_OF = {name: lane for lane, names in _LANES.items() for name in names}
+"""The lane of every message that a file may become. Urgent is what has a running clock; bulk is what may be long."""
 _BATCH = 512
 
 

@@ -579,3 +579,565 @@ class Provenance(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["line", b"line", "profile", b"profile", "profile_version", b"profile_version", "record", b"record", "source_sha256", b"source_sha256", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Address(message.Message):
+    """Address is where somebody lives, works or takes post."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    STREET_FIELD_NUMBER: builtins.int
+    HOUSE_NUMBER_FIELD_NUMBER: builtins.int
+    TOWN_FIELD_NUMBER: builtins.int
+    DISTRICT_FIELD_NUMBER: builtins.int
+    REGION_FIELD_NUMBER: builtins.int
+    POSTAL_CODE_FIELD_NUMBER: builtins.int
+    COUNTRY_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    """The whole address, as given in one piece."""
+    street: builtins.str
+    """Street."""
+    house_number: builtins.str
+    """Number of the house, with what is added to it."""
+    town: builtins.str
+    """Town or city."""
+    district: builtins.str
+    """Part of the town, or county."""
+    region: builtins.str
+    """Province or state."""
+    postal_code: builtins.str
+    """Postal code."""
+    country: builtins.str
+    """ISO 3166-1 alpha-2."""
+    @builtins.property
+    def kind(self) -> CodedValue:
+        """Home, work, registered seat and so on, in the source's list."""
+
+    def __init__(
+        self,
+        *,
+        kind: CodedValue | None = ...,
+        text: builtins.str = ...,
+        street: builtins.str = ...,
+        house_number: builtins.str = ...,
+        town: builtins.str = ...,
+        district: builtins.str = ...,
+        region: builtins.str = ...,
+        postal_code: builtins.str = ...,
+        country: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["kind", b"kind"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["country", b"country", "district", b"district", "house_number", b"house_number", "kind", b"kind", "postal_code", b"postal_code", "region", b"region", "street", b"street", "text", b"text", "town", b"town"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OrgRef(message.Message):
+    """OrgRef names one organisation."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ID_SCHEME_FIELD_NUMBER: builtins.int
+    ID_NUMBER_FIELD_NUMBER: builtins.int
+    ID_SCHEME_RAW_FIELD_NUMBER: builtins.int
+    INDUSTRY_FIELD_NUMBER: builtins.int
+    LEGAL_FORM_FIELD_NUMBER: builtins.int
+    FOUNDED_AT_FIELD_NUMBER: builtins.int
+    COUNTRY_FIELD_NUMBER: builtins.int
+    REPRESENTATIVE_FIELD_NUMBER: builtins.int
+    ID_CHECKSUM_BAD_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The name as given."""
+    id_scheme: builtins.str
+    """Kind of its number: GB32100 (unified social credit code), LEI, BIC, TAX, REGISTER or OTHER; the source's code in id_scheme_raw."""
+    id_number: builtins.str
+    """Its number."""
+    id_scheme_raw: builtins.str
+    """The source's own code for the kind of number."""
+    country: builtins.str
+    """Where it is registered, ISO 3166-1 alpha-2."""
+    id_checksum_bad: builtins.bool
+    """True when the number fails the checksum of its kind: a warning, not a refusal."""
+    @builtins.property
+    def industry(self) -> CodedValue:
+        """What it does."""
+
+    @builtins.property
+    def legal_form(self) -> CodedValue:
+        """Its legal form."""
+
+    @builtins.property
+    def founded_at(self) -> Instant:
+        """When it was founded or registered."""
+
+    @builtins.property
+    def representative(self) -> PersonRef:
+        """Who represents it by law."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        id_scheme: builtins.str = ...,
+        id_number: builtins.str = ...,
+        id_scheme_raw: builtins.str = ...,
+        industry: CodedValue | None = ...,
+        legal_form: CodedValue | None = ...,
+        founded_at: Instant | None = ...,
+        country: builtins.str = ...,
+        representative: PersonRef | None = ...,
+        id_checksum_bad: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["founded_at", b"founded_at", "industry", b"industry", "legal_form", b"legal_form", "representative", b"representative"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["country", b"country", "founded_at", b"founded_at", "id_checksum_bad", b"id_checksum_bad", "id_number", b"id_number", "id_scheme", b"id_scheme", "id_scheme_raw", b"id_scheme_raw", "industry", b"industry", "legal_form", b"legal_form", "name", b"name", "representative", b"representative"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class IdDocument(message.Message):
+    """IdDocument is one identity document of a party, beside the one that its person or organisation names."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    TYPE_RAW_FIELD_NUMBER: builtins.int
+    ISSUER_FIELD_NUMBER: builtins.int
+    COUNTRY_FIELD_NUMBER: builtins.int
+    ISSUED_AT_FIELD_NUMBER: builtins.int
+    EXPIRES_AT_FIELD_NUMBER: builtins.int
+    type: builtins.str
+    """Kind of document: GB11643, GB32100, PASSPORT, MILITARY, TAX or OTHER; the source's code in type_raw."""
+    number: builtins.str
+    """Its number."""
+    type_raw: builtins.str
+    """The source's own code for the kind."""
+    issuer: builtins.str
+    """Who issued it."""
+    country: builtins.str
+    """Country that issued it, ISO 3166-1 alpha-2."""
+    @builtins.property
+    def issued_at(self) -> Instant:
+        """When it was issued."""
+
+    @builtins.property
+    def expires_at(self) -> Instant:
+        """When it ends."""
+
+    def __init__(
+        self,
+        *,
+        type: builtins.str = ...,
+        number: builtins.str = ...,
+        type_raw: builtins.str = ...,
+        issuer: builtins.str = ...,
+        country: builtins.str = ...,
+        issued_at: Instant | None = ...,
+        expires_at: Instant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["expires_at", b"expires_at", "issued_at", b"issued_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["country", b"country", "expires_at", b"expires_at", "issued_at", b"issued_at", "issuer", b"issuer", "number", b"number", "type", b"type", "type_raw", b"type_raw"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Party(message.Message):
+    """Party is a person or an organisation with everything that a report or an account register tells of it. All of it is of the class of the field that holds it."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: builtins.int
+    PERSON_FIELD_NUMBER: builtins.int
+    ORGANISATION_FIELD_NUMBER: builtins.int
+    ACCOUNTS_FIELD_NUMBER: builtins.int
+    PHONES_FIELD_NUMBER: builtins.int
+    ADDRESSES_FIELD_NUMBER: builtins.int
+    EMAILS_FIELD_NUMBER: builtins.int
+    DOCUMENTS_FIELD_NUMBER: builtins.int
+    GIVEN_NAME_FIELD_NUMBER: builtins.int
+    MIDDLE_NAME_FIELD_NUMBER: builtins.int
+    FAMILY_NAME_FIELD_NUMBER: builtins.int
+    TITLE_FIELD_NUMBER: builtins.int
+    ALIASES_FIELD_NUMBER: builtins.int
+    BORN_AT_FIELD_NUMBER: builtins.int
+    BIRTH_PLACE_FIELD_NUMBER: builtins.int
+    GENDER_FIELD_NUMBER: builtins.int
+    NATIONALITY_FIELD_NUMBER: builtins.int
+    RESIDENCE_FIELD_NUMBER: builtins.int
+    OCCUPATION_FIELD_NUMBER: builtins.int
+    EMPLOYER_FIELD_NUMBER: builtins.int
+    EMPLOYER_ADDRESS_FIELD_NUMBER: builtins.int
+    EMPLOYER_PHONE_FIELD_NUMBER: builtins.int
+    POLITICALLY_EXPOSED_FIELD_NUMBER: builtins.int
+    RELATION_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    UNTIL_FIELD_NUMBER: builtins.int
+    PARTY_ID_FIELD_NUMBER: builtins.int
+    URLS_FIELD_NUMBER: builtins.int
+    COMMENT_FIELD_NUMBER: builtins.int
+    given_name: builtins.str
+    """Given name, where the source has it apart."""
+    middle_name: builtins.str
+    """Middle name, where the source has it apart."""
+    family_name: builtins.str
+    """Family name, where the source has it apart."""
+    title: builtins.str
+    """Title."""
+    birth_place: builtins.str
+    """Place of birth."""
+    nationality: builtins.str
+    """ISO 3166-1 alpha-2 or, where the source has it so, alpha-3."""
+    residence: builtins.str
+    """Country of residence, coded likewise."""
+    occupation: builtins.str
+    """Occupation."""
+    politically_exposed: builtins.bool
+    """True when it is a politically exposed person."""
+    party_id: builtins.str
+    """The source's own number for it."""
+    comment: builtins.str
+    """The source's remark on it."""
+    @builtins.property
+    def role(self) -> CodedValue:
+        """What it is in the matter: holder, signatory, sender, suspect and so on, in the source's list."""
+
+    @builtins.property
+    def person(self) -> PersonRef:
+        """The person."""
+
+    @builtins.property
+    def organisation(self) -> OrgRef:
+        """The organisation. A person's employer is in employer."""
+
+    @builtins.property
+    def accounts(self) -> containers.RepeatedCompositeFieldContainer[AccountRef]:
+        """Its accounts."""
+
+    @builtins.property
+    def phones(self) -> containers.RepeatedCompositeFieldContainer[PhoneRef]:
+        """Its telephones."""
+
+    @builtins.property
+    def addresses(self) -> containers.RepeatedCompositeFieldContainer[Address]:
+        """Its addresses."""
+
+    @builtins.property
+    def emails(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Its e-mail addresses."""
+
+    @builtins.property
+    def documents(self) -> containers.RepeatedCompositeFieldContainer[IdDocument]:
+        """Further identity documents and tax numbers."""
+
+    @builtins.property
+    def aliases(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Other names."""
+
+    @builtins.property
+    def born_at(self) -> Instant:
+        """Day of birth."""
+
+    @builtins.property
+    def gender(self) -> CodedValue:
+        """Gender, in the source's list."""
+
+    @builtins.property
+    def employer(self) -> OrgRef:
+        """Employer."""
+
+    @builtins.property
+    def employer_address(self) -> Address:
+        """Employer's address."""
+
+    @builtins.property
+    def employer_phone(self) -> PhoneRef:
+        """Employer's telephone."""
+
+    @builtins.property
+    def relation(self) -> CodedValue:
+        """How it is related to the account or to another party, in the source's list."""
+
+    @builtins.property
+    def since(self) -> Instant:
+        """Since when it has had this role."""
+
+    @builtins.property
+    def until(self) -> Instant:
+        """Until when it had this role."""
+
+    @builtins.property
+    def urls(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Web sites."""
+
+    def __init__(
+        self,
+        *,
+        role: CodedValue | None = ...,
+        person: PersonRef | None = ...,
+        organisation: OrgRef | None = ...,
+        accounts: abc.Iterable[AccountRef] | None = ...,
+        phones: abc.Iterable[PhoneRef] | None = ...,
+        addresses: abc.Iterable[Address] | None = ...,
+        emails: abc.Iterable[builtins.str] | None = ...,
+        documents: abc.Iterable[IdDocument] | None = ...,
+        given_name: builtins.str = ...,
+        middle_name: builtins.str = ...,
+        family_name: builtins.str = ...,
+        title: builtins.str = ...,
+        aliases: abc.Iterable[builtins.str] | None = ...,
+        born_at: Instant | None = ...,
+        birth_place: builtins.str = ...,
+        gender: CodedValue | None = ...,
+        nationality: builtins.str = ...,
+        residence: builtins.str = ...,
+        occupation: builtins.str = ...,
+        employer: OrgRef | None = ...,
+        employer_address: Address | None = ...,
+        employer_phone: PhoneRef | None = ...,
+        politically_exposed: builtins.bool | None = ...,
+        relation: CodedValue | None = ...,
+        since: Instant | None = ...,
+        until: Instant | None = ...,
+        party_id: builtins.str = ...,
+        urls: abc.Iterable[builtins.str] | None = ...,
+        comment: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed", "born_at", b"born_at", "employer", b"employer", "employer_address", b"employer_address", "employer_phone", b"employer_phone", "gender", b"gender", "organisation", b"organisation", "person", b"person", "politically_exposed", b"politically_exposed", "relation", b"relation", "role", b"role", "since", b"since", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed", "accounts", b"accounts", "addresses", b"addresses", "aliases", b"aliases", "birth_place", b"birth_place", "born_at", b"born_at", "comment", b"comment", "documents", b"documents", "emails", b"emails", "employer", b"employer", "employer_address", b"employer_address", "employer_phone", b"employer_phone", "family_name", b"family_name", "gender", b"gender", "given_name", b"given_name", "middle_name", b"middle_name", "nationality", b"nationality", "occupation", b"occupation", "organisation", b"organisation", "party_id", b"party_id", "person", b"person", "phones", b"phones", "politically_exposed", b"politically_exposed", "relation", b"relation", "residence", b"residence", "role", b"role", "since", b"since", "title", b"title", "until", b"until", "urls", b"urls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__politically_exposed: _TypeAlias = typing.Literal["politically_exposed"]  # noqa: Y015
+    _WhichOneofArgType__politically_exposed: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__politically_exposed) -> _WhichOneofReturnType__politically_exposed | None: ...
+
+@typing.final
+class OriginalPayment(message.Message):
+    """OriginalPayment names a payment that another message speaks of: by its numbers, amount and time."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: builtins.int
+    MESSAGE_TYPE_FIELD_NUMBER: builtins.int
+    CREATED_AT_FIELD_NUMBER: builtins.int
+    SESSION_FIELD_NUMBER: builtins.int
+    END_TO_END_ID_FIELD_NUMBER: builtins.int
+    UETR_FIELD_NUMBER: builtins.int
+    INSTRUCTION_ID_FIELD_NUMBER: builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    CLEARING_REFERENCE_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    SETTLED_AT_FIELD_NUMBER: builtins.int
+    EXECUTED_AT_FIELD_NUMBER: builtins.int
+    message_id: builtins.str
+    """Id of the message that ordered it (ISO 20022 MsgId; MT field 20)."""
+    message_type: builtins.str
+    """Type of that message, for example pacs.008.001.08 or 103."""
+    session: builtins.str
+    """Session and sequence number of that message (MT field 11S)."""
+    end_to_end_id: builtins.str
+    """End-to-end id."""
+    uetr: builtins.str
+    """Unique end-to-end transaction reference: a UUID in lower case."""
+    instruction_id: builtins.str
+    """Instruction id."""
+    transaction_id: builtins.str
+    """Transaction id."""
+    clearing_reference: builtins.str
+    """The clearing system's number for it (UTR, IMAD and so on)."""
+    @builtins.property
+    def created_at(self) -> Instant:
+        """When that message was made."""
+
+    @builtins.property
+    def amount(self) -> Money:
+        """How much."""
+
+    @builtins.property
+    def settled_at(self) -> Instant:
+        """Day of settlement between the banks."""
+
+    @builtins.property
+    def executed_at(self) -> Instant:
+        """Day or time on which it was to be executed."""
+
+    def __init__(
+        self,
+        *,
+        message_id: builtins.str = ...,
+        message_type: builtins.str = ...,
+        created_at: Instant | None = ...,
+        session: builtins.str = ...,
+        end_to_end_id: builtins.str = ...,
+        uetr: builtins.str = ...,
+        instruction_id: builtins.str = ...,
+        transaction_id: builtins.str = ...,
+        clearing_reference: builtins.str = ...,
+        amount: Money | None = ...,
+        settled_at: Instant | None = ...,
+        executed_at: Instant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "created_at", b"created_at", "executed_at", b"executed_at", "settled_at", b"settled_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "clearing_reference", b"clearing_reference", "created_at", b"created_at", "end_to_end_id", b"end_to_end_id", "executed_at", b"executed_at", "instruction_id", b"instruction_id", "message_id", b"message_id", "message_type", b"message_type", "session", b"session", "settled_at", b"settled_at", "transaction_id", b"transaction_id", "uetr", b"uetr"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReportedAccount(message.Message):
+    """ReportedAccount is one account of a report, with where and when it was opened. What is in it is told apart."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: builtins.int
+    CARD_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    SERIAL_FIELD_NUMBER: builtins.int
+    ACCOUNT_TYPE_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    CURRENCY_FIELD_NUMBER: builtins.int
+    CASH_REMIT_FIELD_NUMBER: builtins.int
+    OPENED_AT_FIELD_NUMBER: builtins.int
+    OPENING_PLACE_FIELD_NUMBER: builtins.int
+    OPENING_BRANCH_CODE_FIELD_NUMBER: builtins.int
+    CLOSED_AT_FIELD_NUMBER: builtins.int
+    CLOSING_PLACE_FIELD_NUMBER: builtins.int
+    LAST_TRANSACTION_AT_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
+    OWNERSHIP_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Name of its holder, as the source has it."""
+    serial: builtins.str
+    """The source's serial number for it."""
+    currency: builtins.str
+    """ISO 4217 alphabetic code."""
+    opening_place: builtins.str
+    """Where it was opened, or the branch."""
+    opening_branch_code: builtins.str
+    """Number of that branch."""
+    closing_place: builtins.str
+    """Where it was closed."""
+    purpose: builtins.str
+    """What it was opened for, in the bank's words."""
+    @builtins.property
+    def account(self) -> AccountRef:
+        """The account."""
+
+    @builtins.property
+    def card(self) -> AccountRef:
+        """The card behind it."""
+
+    @builtins.property
+    def account_type(self) -> CodedValue:
+        """Kind of account, in the source's list."""
+
+    @builtins.property
+    def status(self) -> CodedValue:
+        """State of it, in the source's list."""
+
+    @builtins.property
+    def role(self) -> CodedValue:
+        """What it is in the matter."""
+
+    @builtins.property
+    def cash_remit(self) -> CodedValue:
+        """Cash or remittance account, in the source's list."""
+
+    @builtins.property
+    def opened_at(self) -> Instant:
+        """When it was opened."""
+
+    @builtins.property
+    def closed_at(self) -> Instant:
+        """When it was closed."""
+
+    @builtins.property
+    def last_transaction_at(self) -> Instant:
+        """When money last moved."""
+
+    @builtins.property
+    def ownership(self) -> CodedValue:
+        """How it is owned: alone, jointly, in the source's list."""
+
+    def __init__(
+        self,
+        *,
+        account: AccountRef | None = ...,
+        card: AccountRef | None = ...,
+        name: builtins.str = ...,
+        serial: builtins.str = ...,
+        account_type: CodedValue | None = ...,
+        status: CodedValue | None = ...,
+        role: CodedValue | None = ...,
+        currency: builtins.str = ...,
+        cash_remit: CodedValue | None = ...,
+        opened_at: Instant | None = ...,
+        opening_place: builtins.str = ...,
+        opening_branch_code: builtins.str = ...,
+        closed_at: Instant | None = ...,
+        closing_place: builtins.str = ...,
+        last_transaction_at: Instant | None = ...,
+        purpose: builtins.str = ...,
+        ownership: CodedValue | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["account", b"account", "account_type", b"account_type", "card", b"card", "cash_remit", b"cash_remit", "closed_at", b"closed_at", "last_transaction_at", b"last_transaction_at", "opened_at", b"opened_at", "ownership", b"ownership", "role", b"role", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "account_type", b"account_type", "card", b"card", "cash_remit", b"cash_remit", "closed_at", b"closed_at", "closing_place", b"closing_place", "currency", b"currency", "last_transaction_at", b"last_transaction_at", "name", b"name", "opened_at", b"opened_at", "opening_branch_code", b"opening_branch_code", "opening_place", b"opening_place", "ownership", b"ownership", "purpose", b"purpose", "role", b"role", "serial", b"serial", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AccountBalance(message.Message):
+    """AccountBalance is what is in one account at one moment. May be negative."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: builtins.int
+    SERIAL_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    AVAILABLE_FIELD_NUMBER: builtins.int
+    AT_FIELD_NUMBER: builtins.int
+    serial: builtins.str
+    """The source's serial number for the sub-account."""
+    @builtins.property
+    def account(self) -> AccountRef:
+        """The account."""
+
+    @builtins.property
+    def kind(self) -> CodedValue:
+        """Kind of balance: opening, closing, available and so on, in the source's list."""
+
+    @builtins.property
+    def amount(self) -> Money:
+        """What is in it."""
+
+    @builtins.property
+    def available(self) -> Money:
+        """What its holder can use."""
+
+    @builtins.property
+    def at(self) -> Instant:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        account: AccountRef | None = ...,
+        serial: builtins.str = ...,
+        kind: CodedValue | None = ...,
+        amount: Money | None = ...,
+        available: Money | None = ...,
+        at: Instant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount", b"amount", "at", b"at", "available", b"available", "kind", b"kind"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount", b"amount", "at", b"at", "available", b"available", "kind", b"kind", "serial", b"serial"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -13,10 +13,10 @@ import builtins as builtins
 import sys
 import typing as typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: descriptor.FileDescriptor
 
@@ -45,7 +45,9 @@ TRANSACTION_DIRECTION_OUT: TransactionDirection.ValueType  # 2
 
 @typing.final
 class TransactionRecord(message.Message):
-    """TransactionRecord is one movement of money on the account that the message is about."""
+    """TransactionRecord is one movement of money, in every message that tells of any: statements, payments, traces, reports. All of it is
+    of the class of the field that holds it: whoever reads the movements reads accounts, balances, devices and clerks in them.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -57,16 +59,146 @@ class TransactionRecord(message.Message):
     CHANNEL_FIELD_NUMBER: builtins.int
     REFERENCE_FIELD_NUMBER: builtins.int
     REMARK_FIELD_NUMBER: builtins.int
+    ACCOUNT_FIELD_NUMBER: builtins.int
+    ACCOUNT_NAME_FIELD_NUMBER: builtins.int
+    ACCOUNT_HOLDER_FIELD_NUMBER: builtins.int
+    CARD_FIELD_NUMBER: builtins.int
+    COUNTERPARTY_ID_FIELD_NUMBER: builtins.int
+    COUNTERPARTY_CARD_FIELD_NUMBER: builtins.int
+    COUNTERPARTY_BANK_FIELD_NUMBER: builtins.int
+    ACCOUNT_BANK_FIELD_NUMBER: builtins.int
+    BALANCE_AFTER_FIELD_NUMBER: builtins.int
+    COUNTERPARTY_BALANCE_AFTER_FIELD_NUMBER: builtins.int
+    VALUE_AT_FIELD_NUMBER: builtins.int
+    BOOKED_AT_FIELD_NUMBER: builtins.int
+    SETTLED_AT_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    DISPOSITION_FIELD_NUMBER: builtins.int
+    DISPOSED_AT_FIELD_NUMBER: builtins.int
+    DISPOSED_AMOUNT_FIELD_NUMBER: builtins.int
+    DISPUTED_AMOUNT_FIELD_NUMBER: builtins.int
+    LAYER_FIELD_NUMBER: builtins.int
+    TRANSACTION_TYPE_FIELD_NUMBER: builtins.int
+    FEATURES_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
+    SERVICE_FIELD_NUMBER: builtins.int
+    RETURN_REASON_FIELD_NUMBER: builtins.int
+    REVERSAL_FIELD_NUMBER: builtins.int
+    MESSAGE_ID_FIELD_NUMBER: builtins.int
+    END_TO_END_ID_FIELD_NUMBER: builtins.int
+    UETR_FIELD_NUMBER: builtins.int
+    INSTRUCTION_ID_FIELD_NUMBER: builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    CLEARING_REFERENCE_FIELD_NUMBER: builtins.int
+    SERVICER_REFERENCE_FIELD_NUMBER: builtins.int
+    BATCH_REFERENCE_FIELD_NUMBER: builtins.int
+    MANDATE_REFERENCE_FIELD_NUMBER: builtins.int
+    ORDER_NUMBER_FIELD_NUMBER: builtins.int
+    PAYMENT_REFERENCE_FIELD_NUMBER: builtins.int
+    LOG_NUMBER_FIELD_NUMBER: builtins.int
+    SLIP_NUMBER_FIELD_NUMBER: builtins.int
+    VOUCHER_TYPE_FIELD_NUMBER: builtins.int
+    VOUCHER_NUMBER_FIELD_NUMBER: builtins.int
+    CASH_FIELD_NUMBER: builtins.int
+    INSTRUCTED_AMOUNT_FIELD_NUMBER: builtins.int
+    EXCHANGED_AMOUNT_FIELD_NUMBER: builtins.int
+    EXCHANGE_RATE_FIELD_NUMBER: builtins.int
+    CHARGES_FIELD_NUMBER: builtins.int
+    CHARGE_BEARER_FIELD_NUMBER: builtins.int
+    FUNDS_FROM_FIELD_NUMBER: builtins.int
+    FUNDS_TO_FIELD_NUMBER: builtins.int
+    TERMINAL_FIELD_NUMBER: builtins.int
+    MERCHANT_NAME_FIELD_NUMBER: builtins.int
+    MERCHANT_CODE_FIELD_NUMBER: builtins.int
+    MERCHANT_CATEGORY_FIELD_NUMBER: builtins.int
+    PLACE_FIELD_NUMBER: builtins.int
+    COUNTRY_FIELD_NUMBER: builtins.int
+    BRANCH_NAME_FIELD_NUMBER: builtins.int
+    BRANCH_CODE_FIELD_NUMBER: builtins.int
+    IP_FIELD_NUMBER: builtins.int
+    MAC_FIELD_NUMBER: builtins.int
+    DEVICE_FIELD_NUMBER: builtins.int
+    TELLER_FIELD_NUMBER: builtins.int
+    AGENT_FIELD_NUMBER: builtins.int
+    INTERMEDIARY_BANKS_FIELD_NUMBER: builtins.int
+    PARTIES_FIELD_NUMBER: builtins.int
+    SUMMARY_FIELD_NUMBER: builtins.int
+    ADDITIONAL_INFORMATION_FIELD_NUMBER: builtins.int
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
     direction: TransactionDirection.ValueType
-    """Into or out of the account."""
+    """Into or out of the account. In a payment: out of the account that pays."""
     counterparty_name: builtins.str
     """Name of its holder, as the source has it."""
     channel: builtins.str
-    """How it was ordered, in the source's words."""
+    """How it was ordered or paid, in the source's words."""
     reference: builtins.str
     """The source's number for it."""
     remark: builtins.str
     """Remark given with it."""
+    account_name: builtins.str
+    """Name of its holder, as the source has it."""
+    layer: builtins.int
+    """How many hops from the victim, from 1."""
+    reversal: builtins.bool
+    """True when it takes back an earlier movement."""
+    message_id: builtins.str
+    """Id of the message that ordered it."""
+    end_to_end_id: builtins.str
+    """End-to-end id."""
+    uetr: builtins.str
+    """Unique end-to-end transaction reference: a UUID in lower case."""
+    instruction_id: builtins.str
+    """Instruction id."""
+    transaction_id: builtins.str
+    """Transaction id given by the first bank. The source's own number is in reference."""
+    clearing_reference: builtins.str
+    """The clearing system's number for it (UTR, IMAD, trace number and so on)."""
+    servicer_reference: builtins.str
+    """The account-keeping bank's number for it."""
+    batch_reference: builtins.str
+    """Number of the batch that it was part of."""
+    mandate_reference: builtins.str
+    """Direct-debit mandate."""
+    order_number: builtins.str
+    """A merchant's or payer's number for what was paid."""
+    payment_reference: builtins.str
+    """Structured reference of the creditor."""
+    log_number: builtins.str
+    """Number in the bank's log."""
+    slip_number: builtins.str
+    """Number of the booking slip."""
+    voucher_type: builtins.str
+    """Kind of voucher."""
+    voucher_number: builtins.str
+    """Number of the voucher or cheque."""
+    exchange_rate: builtins.str
+    """Rate between them: a decimal number as text, never a float."""
+    terminal: builtins.str
+    """Terminal or machine."""
+    merchant_name: builtins.str
+    """Merchant."""
+    merchant_code: builtins.str
+    """Merchant's number."""
+    place: builtins.str
+    """Where it was done."""
+    country: builtins.str
+    """Country where it was done, ISO 3166-1 alpha-2."""
+    branch_name: builtins.str
+    """Branch at which it was done."""
+    branch_code: builtins.str
+    """Number of that branch."""
+    ip: builtins.str
+    """IP address from which it was ordered."""
+    mac: builtins.str
+    """MAC address."""
+    device: builtins.str
+    """Device from which it was ordered."""
+    teller: builtins.str
+    """Clerk's number."""
+    summary: builtins.str
+    """The bank's own short description. The payer's remark is in remark."""
+    additional_information: builtins.str
+    """What the source says beyond that."""
     @builtins.property
     def amount(self) -> common_pb2.Money:
         """How much."""
@@ -79,6 +211,142 @@ class TransactionRecord(message.Message):
     def counterparty(self) -> common_pb2.AccountRef:
         """The other account."""
 
+    @builtins.property
+    def account(self) -> common_pb2.AccountRef:
+        """The account that the movement is on, where it is not the one that the message is about. In a payment: the one that pays."""
+
+    @builtins.property
+    def account_holder(self) -> common_pb2.PersonRef:
+        """Identity document of its holder."""
+
+    @builtins.property
+    def card(self) -> common_pb2.AccountRef:
+        """The card behind the account."""
+
+    @builtins.property
+    def counterparty_id(self) -> common_pb2.PersonRef:
+        """Identity document of the other account's holder. The name is in counterparty_name."""
+
+    @builtins.property
+    def counterparty_card(self) -> common_pb2.AccountRef:
+        """The card behind the other account."""
+
+    @builtins.property
+    def counterparty_bank(self) -> common_pb2.BankRef:
+        """The other side's bank, where the source names it without an account number."""
+
+    @builtins.property
+    def account_bank(self) -> common_pb2.BankRef:
+        """The bank of the account, where the source names it without an account number."""
+
+    @builtins.property
+    def balance_after(self) -> common_pb2.Money:
+        """What is in the account afterwards. May be negative. A notice keeps it out: see the rule SuspiciousAccountNotice.transactions.apart."""
+
+    @builtins.property
+    def counterparty_balance_after(self) -> common_pb2.Money:
+        """What is in the other account afterwards. May be negative."""
+
+    @builtins.property
+    def value_at(self) -> common_pb2.Instant:
+        """Value date."""
+
+    @builtins.property
+    def booked_at(self) -> common_pb2.Instant:
+        """When it was booked."""
+
+    @builtins.property
+    def settled_at(self) -> common_pb2.Instant:
+        """Day of settlement between the banks."""
+
+    @builtins.property
+    def status(self) -> common_pb2.CodedValue:
+        """How it went: done, failed, pending, in the source's list."""
+
+    @builtins.property
+    def disposition(self) -> common_pb2.CodedValue:
+        """What became of the money afterwards: put on hold, withdrawn at a machine, ceased, returned, in the source's list."""
+
+    @builtins.property
+    def disposed_at(self) -> common_pb2.Instant:
+        """When that happened."""
+
+    @builtins.property
+    def disposed_amount(self) -> common_pb2.Money:
+        """How much of it that concerned."""
+
+    @builtins.property
+    def disputed_amount(self) -> common_pb2.Money:
+        """How much of it the victim disputes. Not the amount moved."""
+
+    @builtins.property
+    def transaction_type(self) -> common_pb2.CodedValue:
+        """Kind of movement, in the source's list."""
+
+    @builtins.property
+    def features(self) -> containers.RepeatedCompositeFieldContainer[common_pb2.CodedValue]:
+        """Why this movement is suspected."""
+
+    @builtins.property
+    def purpose(self) -> common_pb2.CodedValue:
+        """Purpose, in the source's list."""
+
+    @builtins.property
+    def service(self) -> common_pb2.CodedValue:
+        """Service level, local instrument or scheme, in the source's list."""
+
+    @builtins.property
+    def return_reason(self) -> common_pb2.CodedValue:
+        """Why it came back."""
+
+    @builtins.property
+    def cash(self) -> common_pb2.CodedValue:
+        """Cash or transfer, in the source's list."""
+
+    @builtins.property
+    def instructed_amount(self) -> common_pb2.Money:
+        """Amount in the currency in which it was ordered."""
+
+    @builtins.property
+    def exchanged_amount(self) -> common_pb2.Money:
+        """Amount in the other currency of an exchange."""
+
+    @builtins.property
+    def charges(self) -> common_pb2.Money:
+        """Fees."""
+
+    @builtins.property
+    def charge_bearer(self) -> common_pb2.CodedValue:
+        """Who bears the fees."""
+
+    @builtins.property
+    def funds_from(self) -> common_pb2.CodedValue:
+        """Kind of funds given (goAML funds code)."""
+
+    @builtins.property
+    def funds_to(self) -> common_pb2.CodedValue:
+        """Kind of funds received (goAML funds code)."""
+
+    @builtins.property
+    def merchant_category(self) -> common_pb2.CodedValue:
+        """What the merchant sells."""
+
+    @builtins.property
+    def agent(self) -> common_pb2.PersonRef:
+        """Who acted for the holder."""
+
+    @builtins.property
+    def intermediary_banks(self) -> containers.RepeatedCompositeFieldContainer[common_pb2.BankRef]:
+        """Banks in between, in the order of the payment."""
+
+    @builtins.property
+    def parties(self) -> containers.RepeatedCompositeFieldContainer[common_pb2.Party]:
+        """Further parties: ultimate debtor and creditor, initiating party, with their addresses."""
+
+    @builtins.property
+    def attributes(self) -> containers.RepeatedCompositeFieldContainer[common_pb2.CodedValue]:
+        """Further codes that the source gives it."""
+
     def __init__(
         self,
         *,
@@ -90,12 +358,80 @@ class TransactionRecord(message.Message):
         channel: builtins.str = ...,
         reference: builtins.str = ...,
         remark: builtins.str = ...,
+        account: common_pb2.AccountRef | None = ...,
+        account_name: builtins.str = ...,
+        account_holder: common_pb2.PersonRef | None = ...,
+        card: common_pb2.AccountRef | None = ...,
+        counterparty_id: common_pb2.PersonRef | None = ...,
+        counterparty_card: common_pb2.AccountRef | None = ...,
+        counterparty_bank: common_pb2.BankRef | None = ...,
+        account_bank: common_pb2.BankRef | None = ...,
+        balance_after: common_pb2.Money | None = ...,
+        counterparty_balance_after: common_pb2.Money | None = ...,
+        value_at: common_pb2.Instant | None = ...,
+        booked_at: common_pb2.Instant | None = ...,
+        settled_at: common_pb2.Instant | None = ...,
+        status: common_pb2.CodedValue | None = ...,
+        disposition: common_pb2.CodedValue | None = ...,
+        disposed_at: common_pb2.Instant | None = ...,
+        disposed_amount: common_pb2.Money | None = ...,
+        disputed_amount: common_pb2.Money | None = ...,
+        layer: builtins.int | None = ...,
+        transaction_type: common_pb2.CodedValue | None = ...,
+        features: abc.Iterable[common_pb2.CodedValue] | None = ...,
+        purpose: common_pb2.CodedValue | None = ...,
+        service: common_pb2.CodedValue | None = ...,
+        return_reason: common_pb2.CodedValue | None = ...,
+        reversal: builtins.bool = ...,
+        message_id: builtins.str = ...,
+        end_to_end_id: builtins.str = ...,
+        uetr: builtins.str = ...,
+        instruction_id: builtins.str = ...,
+        transaction_id: builtins.str = ...,
+        clearing_reference: builtins.str = ...,
+        servicer_reference: builtins.str = ...,
+        batch_reference: builtins.str = ...,
+        mandate_reference: builtins.str = ...,
+        order_number: builtins.str = ...,
+        payment_reference: builtins.str = ...,
+        log_number: builtins.str = ...,
+        slip_number: builtins.str = ...,
+        voucher_type: builtins.str = ...,
+        voucher_number: builtins.str = ...,
+        cash: common_pb2.CodedValue | None = ...,
+        instructed_amount: common_pb2.Money | None = ...,
+        exchanged_amount: common_pb2.Money | None = ...,
+        exchange_rate: builtins.str = ...,
+        charges: common_pb2.Money | None = ...,
+        charge_bearer: common_pb2.CodedValue | None = ...,
+        funds_from: common_pb2.CodedValue | None = ...,
+        funds_to: common_pb2.CodedValue | None = ...,
+        terminal: builtins.str = ...,
+        merchant_name: builtins.str = ...,
+        merchant_code: builtins.str = ...,
+        merchant_category: common_pb2.CodedValue | None = ...,
+        place: builtins.str = ...,
+        country: builtins.str = ...,
+        branch_name: builtins.str = ...,
+        branch_code: builtins.str = ...,
+        ip: builtins.str = ...,
+        mac: builtins.str = ...,
+        device: builtins.str = ...,
+        teller: builtins.str = ...,
+        agent: common_pb2.PersonRef | None = ...,
+        intermediary_banks: abc.Iterable[common_pb2.BankRef] | None = ...,
+        parties: abc.Iterable[common_pb2.Party] | None = ...,
+        summary: builtins.str = ...,
+        additional_information: builtins.str = ...,
+        attributes: abc.Iterable[common_pb2.CodedValue] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "at", b"at", "counterparty", b"counterparty"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_layer", b"_layer", "account", b"account", "account_bank", b"account_bank", "account_holder", b"account_holder", "agent", b"agent", "amount", b"amount", "at", b"at", "balance_after", b"balance_after", "booked_at", b"booked_at", "card", b"card", "cash", b"cash", "charge_bearer", b"charge_bearer", "charges", b"charges", "counterparty", b"counterparty", "counterparty_balance_after", b"counterparty_balance_after", "counterparty_bank", b"counterparty_bank", "counterparty_card", b"counterparty_card", "counterparty_id", b"counterparty_id", "disposed_amount", b"disposed_amount", "disposed_at", b"disposed_at", "disposition", b"disposition", "disputed_amount", b"disputed_amount", "exchanged_amount", b"exchanged_amount", "funds_from", b"funds_from", "funds_to", b"funds_to", "instructed_amount", b"instructed_amount", "layer", b"layer", "merchant_category", b"merchant_category", "purpose", b"purpose", "return_reason", b"return_reason", "service", b"service", "settled_at", b"settled_at", "status", b"status", "transaction_type", b"transaction_type", "value_at", b"value_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "at", b"at", "channel", b"channel", "counterparty", b"counterparty", "counterparty_name", b"counterparty_name", "direction", b"direction", "reference", b"reference", "remark", b"remark"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_layer", b"_layer", "account", b"account", "account_bank", b"account_bank", "account_holder", b"account_holder", "account_name", b"account_name", "additional_information", b"additional_information", "agent", b"agent", "amount", b"amount", "at", b"at", "attributes", b"attributes", "balance_after", b"balance_after", "batch_reference", b"batch_reference", "booked_at", b"booked_at", "branch_code", b"branch_code", "branch_name", b"branch_name", "card", b"card", "cash", b"cash", "channel", b"channel", "charge_bearer", b"charge_bearer", "charges", b"charges", "clearing_reference", b"clearing_reference", "counterparty", b"counterparty", "counterparty_balance_after", b"counterparty_balance_after", "counterparty_bank", b"counterparty_bank", "counterparty_card", b"counterparty_card", "counterparty_id", b"counterparty_id", "counterparty_name", b"counterparty_name", "country", b"country", "device", b"device", "direction", b"direction", "disposed_amount", b"disposed_amount", "disposed_at", b"disposed_at", "disposition", b"disposition", "disputed_amount", b"disputed_amount", "end_to_end_id", b"end_to_end_id", "exchange_rate", b"exchange_rate", "exchanged_amount", b"exchanged_amount", "features", b"features", "funds_from", b"funds_from", "funds_to", b"funds_to", "instructed_amount", b"instructed_amount", "instruction_id", b"instruction_id", "intermediary_banks", b"intermediary_banks", "ip", b"ip", "layer", b"layer", "log_number", b"log_number", "mac", b"mac", "mandate_reference", b"mandate_reference", "merchant_category", b"merchant_category", "merchant_code", b"merchant_code", "merchant_name", b"merchant_name", "message_id", b"message_id", "order_number", b"order_number", "parties", b"parties", "payment_reference", b"payment_reference", "place", b"place", "purpose", b"purpose", "reference", b"reference", "remark", b"remark", "return_reason", b"return_reason", "reversal", b"reversal", "service", b"service", "servicer_reference", b"servicer_reference", "settled_at", b"settled_at", "slip_number", b"slip_number", "status", b"status", "summary", b"summary", "teller", b"teller", "terminal", b"terminal", "transaction_id", b"transaction_id", "transaction_type", b"transaction_type", "uetr", b"uetr", "value_at", b"value_at", "voucher_number", b"voucher_number", "voucher_type", b"voucher_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__layer: _TypeAlias = typing.Literal["layer"]  # noqa: Y015
+    _WhichOneofArgType__layer: _TypeAlias = typing.Literal["_layer", b"_layer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__layer) -> _WhichOneofReturnType__layer | None: ...
 
 @typing.final
 class SuspiciousAccountNotice(message.Message):
@@ -119,12 +455,28 @@ class SuspiciousAccountNotice(message.Message):
     DEVICE_ADDRESSES_FIELD_NUMBER: builtins.int
     ACTION_TAKEN_FIELD_NUMBER: builtins.int
     NARRATIVE_FIELD_NUMBER: builtins.int
+    REPORT_ID_FIELD_NUMBER: builtins.int
+    REPORT_KIND_FIELD_NUMBER: builtins.int
+    SOURCE_SERIAL_FIELD_NUMBER: builtins.int
+    OTHER_ACCOUNTS_FIELD_NUMBER: builtins.int
+    HOLDER_ORGANISATION_FIELD_NUMBER: builtins.int
+    AGENT_FIELD_NUMBER: builtins.int
+    HOLDER_ADDRESS_FIELD_NUMBER: builtins.int
+    ACCOUNT_STATUS_FIELD_NUMBER: builtins.int
+    DETECTED_AT_FIELD_NUMBER: builtins.int
+    PARTIES_FIELD_NUMBER: builtins.int
+    ATTACHMENTS_FIELD_NUMBER: builtins.int
+    CARD_FIELD_NUMBER: builtins.int
     score: builtins.int
     """Suspicion score of the sender, 0 to 100."""
     opening_place: builtins.str
     """Where it was opened."""
     narrative: builtins.str
     """The analyst's own words."""
+    report_id: builtins.str
+    """The sender's number for this notice."""
+    source_serial: builtins.str
+    """Serial number of the sender's record."""
     @builtins.property
     def case_context(self) -> common_pb2.CaseContext:
         """Why the message was sent and how it must be handled."""
@@ -177,6 +529,46 @@ class SuspiciousAccountNotice(message.Message):
     def action_taken(self) -> common_pb2.CodedValue:
         """What the sender has done about it."""
 
+    @builtins.property
+    def report_kind(self) -> common_pb2.CodedValue:
+        """What is reported: an odd opening, an account involved in a case, an odd event, in the source's list."""
+
+    @builtins.property
+    def other_accounts(self) -> containers.RepeatedCompositeFieldContainer[common_pb2.ReportedAccount]:
+        """Further accounts and sub-accounts of the same holder."""
+
+    @builtins.property
+    def holder_organisation(self) -> common_pb2.OrgRef:
+        """Its holder, where that is an organisation."""
+
+    @builtins.property
+    def agent(self) -> common_pb2.PersonRef:
+        """Who opened or uses it for the holder."""
+
+    @builtins.property
+    def holder_address(self) -> common_pb2.Address:
+        """Address the holder gave."""
+
+    @builtins.property
+    def account_status(self) -> common_pb2.CodedValue:
+        """State of the account, in the source's list."""
+
+    @builtins.property
+    def detected_at(self) -> common_pb2.Instant:
+        """When it was found."""
+
+    @builtins.property
+    def parties(self) -> containers.RepeatedCompositeFieldContainer[common_pb2.Party]:
+        """Others who are involved."""
+
+    @builtins.property
+    def attachments(self) -> containers.RepeatedCompositeFieldContainer[common_pb2.Attachment]:
+        """Papers."""
+
+    @builtins.property
+    def card(self) -> common_pb2.AccountRef:
+        """The card behind the account."""
+
     def __init__(
         self,
         *,
@@ -196,10 +588,22 @@ class SuspiciousAccountNotice(message.Message):
         device_addresses: abc.Iterable[builtins.str] | None = ...,
         action_taken: common_pb2.CodedValue | None = ...,
         narrative: builtins.str = ...,
+        report_id: builtins.str = ...,
+        report_kind: common_pb2.CodedValue | None = ...,
+        source_serial: builtins.str = ...,
+        other_accounts: abc.Iterable[common_pb2.ReportedAccount] | None = ...,
+        holder_organisation: common_pb2.OrgRef | None = ...,
+        agent: common_pb2.PersonRef | None = ...,
+        holder_address: common_pb2.Address | None = ...,
+        account_status: common_pb2.CodedValue | None = ...,
+        detected_at: common_pb2.Instant | None = ...,
+        parties: abc.Iterable[common_pb2.Party] | None = ...,
+        attachments: abc.Iterable[common_pb2.Attachment] | None = ...,
+        card: common_pb2.AccountRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_score", b"_score", "account", b"account", "action_taken", b"action_taken", "balance", b"balance", "case_context", b"case_context", "holder", b"holder", "holder_phone", b"holder_phone", "opened_at", b"opened_at", "provenance", b"provenance", "score", b"score", "staff", b"staff"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_score", b"_score", "account", b"account", "account_status", b"account_status", "action_taken", b"action_taken", "agent", b"agent", "balance", b"balance", "card", b"card", "case_context", b"case_context", "detected_at", b"detected_at", "holder", b"holder", "holder_address", b"holder_address", "holder_organisation", b"holder_organisation", "holder_phone", b"holder_phone", "opened_at", b"opened_at", "provenance", b"provenance", "report_kind", b"report_kind", "score", b"score", "staff", b"staff"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_score", b"_score", "account", b"account", "action_taken", b"action_taken", "balance", b"balance", "case_context", b"case_context", "device_addresses", b"device_addresses", "features", b"features", "holder", b"holder", "holder_phone", b"holder_phone", "narrative", b"narrative", "next_hops", b"next_hops", "opened_at", b"opened_at", "opening_place", b"opening_place", "provenance", b"provenance", "score", b"score", "staff", b"staff", "transactions", b"transactions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_score", b"_score", "account", b"account", "account_status", b"account_status", "action_taken", b"action_taken", "agent", b"agent", "attachments", b"attachments", "balance", b"balance", "card", b"card", "case_context", b"case_context", "detected_at", b"detected_at", "device_addresses", b"device_addresses", "features", b"features", "holder", b"holder", "holder_address", b"holder_address", "holder_organisation", b"holder_organisation", "holder_phone", b"holder_phone", "narrative", b"narrative", "next_hops", b"next_hops", "opened_at", b"opened_at", "opening_place", b"opening_place", "other_accounts", b"other_accounts", "parties", b"parties", "provenance", b"provenance", "report_id", b"report_id", "report_kind", b"report_kind", "score", b"score", "source_serial", b"source_serial", "staff", b"staff", "transactions", b"transactions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__score: _TypeAlias = typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = typing.Literal["_score", b"_score"]  # noqa: Y015
