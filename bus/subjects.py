@@ -8,16 +8,19 @@ answer too. The values are useless to anyone but the log they are the key to.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from google.protobuf.message import Message
 from sqlalchemy import select
 
 from audit import review
 from bus import leaves, limits, questions, store
 from bus.errors import NotFound, Retry
-from bus.opening import Opening, classes_of_fields
+from bus.opening import Opening
 from bus.outbound import Draft, Outbound, require_sent
 from bus.oversight import Oversight
 from bus.parts import Actor, Parts, Statement
 from bus.randomness import uuid7
+from schemas import registry
+from schemas.field_classes import field_class
 from schemas.v1 import common_pb2, oversight_pb2
 
 SUBJECT = Actor("svc-subject", service=True)
@@ -167,11 +170,13 @@ class Subjects:
         require_sent(outcome)
 
     def _forward(self, query: oversight_pb2.SubjectQuery, query_message_id: bytes, type_name: str, asker: str) -> None:
-        if classes_of_fields(type_name, [query.field])[query.field] != "ACCOUNT_ID":
-            return
+        field = registry.descriptor_of(type_name).fields_by_name.get(query.field)
+        if field is None or field_class(field) != "ACCOUNT_ID":
+            return  # nothing to pass on; that nothing was found has been answered
         opened = self._opening.open(query.message_id, ("ACCOUNT_ID",), SUBJECT, _AUDIT)
         held = getattr(opened.message, query.field)
-        accounts = [held] if isinstance(held, common_pb2.AccountRef) else list(held)
+        items = [held] if isinstance(held, Message | str) else list(held)
+        accounts = [item for item in items if isinstance(item, common_pb2.AccountRef)]
         holders = tuple(
             name
             for name in self._parts.directory.agencies()

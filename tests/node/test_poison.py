@@ -101,6 +101,22 @@ def test_a_forward_to_nobody_stops_no_other_hand_over(simulation: Simulation) ->
     assert ("lianfang.v1.SubjectQuery", "done") in states
 
 
+def test_a_question_about_a_field_that_the_message_has_not_is_answered(simulation: Simulation) -> None:
+    """An auditor's slip of the pen gets "not found" from everybody, and leaves no work behind at the sender's node."""
+    message_id = stage.send_notice(simulation)
+    asked = simulation.operation(
+        "auditor", "audit.ask", message_id=message_id.hex(), field="colour", purpose="audit", legal_basis="ATF5"
+    )
+    simulation.run(30)
+    with simulation.nodes["bank-a"].parts.engine.connect() as connection:
+        states = [tuple(row) for row in connection.execute(select(store.messages.c.type, store.messages.c.handover))]
+    assert ("lianfang.v1.SubjectQuery", "done") in states
+    assert ("lianfang.v1.SubjectQuery", "failed") not in states
+    answers = simulation.nodes["auditor"].oversight.answers(bytes.fromhex(asked["query_id"]))
+    assert {status for status, _ in answers.values()} == {"NFOU"}
+    assert "bank-a" in answers
+
+
 @pytest.mark.parametrize("field", ["policy_serial"])
 def test_a_number_that_no_database_holds_is_refused_on_record(simulation: Simulation, field: str) -> None:
     """A header with a number beyond 63 bits is refused and kept, and the batch it came in is taken."""
