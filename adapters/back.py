@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from adapters import platform
+from adapters import tree_map
 from adapters.convert import Outcome, convert
 from adapters.errors import FileRefused
 from adapters.model import HeldBack
 from adapters.profile import Profile
+from adapters.readers import READERS
 from adapters.render import render
 from schemas import registry
 
@@ -105,5 +106,5 @@ def _read_again(profile: Profile, data: bytes) -> Iterator[Outcome]:
 
 _READ_AGAIN: dict[str, Callable[[Profile, bytes], Iterator[Outcome]]] = {
     "csv": _read_again,
-    "xml": platform.read_written,
+    **dict.fromkeys(READERS, tree_map.read_written),
 }

@@ -5,14 +5,20 @@ A profile that reads is one whose every field, verb, column, table and code is t
 """
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 
-from adapters import passport, platform
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from adapters import passport
 from adapters.errors import ProfileRefused
-from adapters.plan import READERS, compile_plan, field_at
-from adapters.profile import Mapping_, Profile, parse_profile
+from adapters.paths import alternatives
+from adapters.plan import ITSELF, compile_plan, field_at
+from adapters.plan import READERS as READERS_OF_KINDS
+from adapters.profile import Each, Mapping_, Profile, parse_profile
+from adapters.readers import READERS
+from adapters.tree_plan import constants, fields_of, kinds_of, lists_of, looked_at
 from schemas import registry
 from schemas.errors import UnknownType
 
@@ -32,12 +38,12 @@ def load(text: str, beside: Mapping[str, str] | None = None, where: str = "profi
     """Read and check one profile; `beside` holds the files it may include. ProfileRefused, with a nearest known word."""
     profile = parse_profile(text, beside, where)
     match profile.file.source.format:
-        case "xml":
-            _check_records(profile)
-        case "csv":
-            _check_table(profile)
         case "passport":
             _check_fields(profile, _target(profile), profile.file.field, passport.COLUMNS)
+        case form if form in READERS:
+            _check_records(profile)
+        case _:
+            _check_table(profile)
     return profile
 
 
@@ -81,66 +87,83 @@ def _check_written(profile: Profile, columns: list[str], known: tuple[str, ...])
 
 def _check_records(profile: Profile) -> None:
     file = profile.file
-    codes = [f"{file.code_prefix}{record.code}" for record in file.record]
-    if file.writing is None or not (file.writing.root and file.writing.head):
-        raise ProfileRefused(f"{profile.name} has no [writing] with root and head", cure="say what it writes")
-    for code in (*file.source.reads, *file.writing.writes):
-        _known(profile, code, codes, "record")
+    if not file.record and file.target is None:
+        raise ProfileRefused(f"{profile.name} has neither [[record]] nor [target]", cure="say what a record becomes")
+    if file.writing is not None and not file.writing.root:
+        raise ProfileRefused(f"{profile.name} has a [writing] without root", cure="name the root element")
+    labels = [f"{file.code_prefix}{record.label}" for record in file.record]
+    for code in (*file.source.reads, *(file.writing.writes if file.writing is not None else ())):
+        _known(profile, code, labels, "record")
+    groups = tuple({**file.group, **file.group_each})
     for record in file.record:
         for group in record.use:
-            _known(profile, group, tuple(file.group), "group")
-        fields = platform.fields_of(profile, record)
-        for path, name in record.const.items():
-            _check_constant(profile, record.message, path, name)
-        _check_fields(profile, record.message, fields, (platform.SERIAL, *record.layout), shared=True)
+            _known(profile, group, groups, "group")
+        fields = {**constants(record.const), **fields_of(profile, record)}
+        _check_part(profile, _descriptor(record.message), fields, lists_of(profile, record))
+    kinds_of(profile)
+    for pattern in (*file.source.ignore, *([file.source.code_from] if file.source.code_from else [])):
+        alternatives(pattern.replace("/**", "/*"))
 
 
-def _check_fields(
-    profile: Profile, message: str, fields: Mapping[str, Mapping_], columns: Iterable[str], *, shared: bool = False
+def _check_part(
+    profile: Profile, descriptor: Descriptor, fields: Mapping[str, Mapping_], lists: Mapping[str, Each]
 ) -> None:
-    """Check the verbs of every field. `shared` groups may name a currency element that one of their records lacks."""
-    known = tuple(columns)
+    """Check the fields of a record, or of a list in it, and the lists in that."""
     for path, verbs in fields.items():
-        for column in _columns_of(verbs, with_currency=not shared):
+        _check_verbs(profile, path, verbs, field_at(descriptor, path, profile) if path != ITSELF else None)
+    for name, each in lists.items():
+        inner = field_at(descriptor, each.into or name, profile)
+        if ITSELF in each.field:
+            _check_verbs(profile, name, each.field[ITSELF], inner)
+        within = {path: verbs for path, verbs in each.field.items() if path != ITSELF}
+        if inner.message_type is not None:
+            _check_part(profile, inner.message_type, {**constants(each.const), **within}, each.each)
+
+
+def _descriptor(message: str) -> Descriptor:
+    try:
+        return registry.descriptor_of(message)
+    except UnknownType as error:
+        near = difflib.get_close_matches(message, [registry.bare_name(name) for name in registry.bodies()], n=1)
+        raise ProfileRefused(
+            f"{message} is no message of the shared language",
+            cure=f"did you mean {near[0]}? See schemas/v1" if near else "see schemas/v1",
+        ) from error
+
+
+def _check_fields(profile: Profile, message: str, fields: Mapping[str, Mapping_], columns: Iterable[str]) -> None:
+    """Check the verbs and the columns of every field."""
+    known, descriptor = tuple(columns), _descriptor(message)
+    for path, verbs in fields.items():
+        for column in (*verbs.sources, *looked_at(verbs)):
             _known(profile, column, known, "column")
-        if verbs.map is not None:
-            _known(profile, verbs.map.table, tuple(profile.file.table), "table")
-        _known(profile, verbs.parse.kind, tuple(READERS), "kind")
-        if verbs.parse.kind == "instant" and not verbs.parse.formats:
-            raise ProfileRefused(f"{profile.name}: {path} is an instant without formats", cure="give its formats")
-        _check_kind(profile, message, path, verbs)
+        _check_verbs(profile, path, verbs, field_at(descriptor, path, profile))
     compile_plan(profile, message, fields, {name: place for place, name in enumerate(known)}, known)
 
 
-def _columns_of(verbs: Mapping_, *, with_currency: bool) -> Iterator[str]:
-    yield from [verbs.source] if isinstance(verbs.source, str) else verbs.source
-    if verbs.when is not None:
-        yield verbs.when.source
-    if with_currency:
-        yield verbs.parse.currency_from
+def _check_verbs(profile: Profile, path: str, verbs: Mapping_, leaf: FieldDescriptor | None) -> None:
+    if verbs.map is not None:
+        _known(profile, verbs.map.table, tuple(profile.file.table), "table")
+    _known(profile, verbs.parse.kind, tuple(READERS_OF_KINDS), "kind")
+    if verbs.parse.kind == "instant" and not verbs.parse.formats:
+        raise ProfileRefused(f"{profile.name}: {path} is an instant without formats", cure="give its formats")
+    if leaf is not None:
+        _check_kind(profile, path, verbs, leaf)
 
 
-def _check_kind(profile: Profile, message: str, path: str, verbs: Mapping_) -> None:
-    try:
-        leaf = field_at(registry.descriptor_of(message), path, profile)
-    except UnknownType as error:
-        raise ProfileRefused(f"{message} is no message of the shared language", cure="see schemas/v1") from error
-    made = READERS[verbs.parse.kind][1]
+def _check_kind(profile: Profile, path: str, verbs: Mapping_, leaf: FieldDescriptor) -> None:
+    made = READERS_OF_KINDS[verbs.parse.kind][1]
     held = leaf.message_type.full_name if leaf.message_type is not None else ""
     if made != held and not verbs.const:
         raise ProfileRefused(
             f"{profile.name}: {path} is {held or 'no message'}, and {verbs.parse.kind} makes {made or 'none'}",
             cure="choose the kind that the field holds",
         )
-    if leaf.enum_type is not None and verbs.map is not None:
-        for word in profile.file.table[verbs.map.table].values():
-            _known(profile, word, tuple(leaf.enum_type.values_by_name), "value")
-
-
-def _check_constant(profile: Profile, message: str, path: str, text: str) -> None:
-    leaf = field_at(registry.descriptor_of(message), path, profile)
-    if leaf.enum_type is not None:
-        _known(profile, text, tuple(leaf.enum_type.values_by_name), "value")
+    if leaf.enum_type is None:
+        return
+    words = profile.file.table[verbs.map.table].values() if verbs.map is not None else []
+    for word in (*words, *([verbs.const] if verbs.const else [])):
+        _known(profile, word, tuple(leaf.enum_type.values_by_name), "value")
 
 
 def _known(profile: Profile, word: str, known: Iterable[str], what: str) -> None:

@@ -5,23 +5,14 @@ import io
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from adapters import markup, passport
+from adapters import passport
 from adapters.convert import Outcome
 from adapters.decode import encoding_of
-from adapters.papers import paper_names
-from adapters.platform import fields_of
 from adapters.profile import Mapping_, Profile
+from adapters.readers import READERS
 from adapters.table import read_table
-
-
-class Cell(NamedTuple):
-    """One cell of a record."""
-
-    line: int
-    column: str
-    """Header, element path or claim, as the source has it."""
-    text: str
-    """Classed like the field that is made of it."""
+from adapters.tree_cells import Cell, record_cells
+from adapters.tree_plan import looked_at
 
 
 def source_cells(
@@ -47,18 +38,9 @@ def _table(
 
 
 def _record(
-    profile: Profile, _: bytes, outcome: Outcome, _companions: Mapping[str, bytes]
+    profile: Profile, data: bytes, outcome: Outcome, _companions: Mapping[str, bytes]
 ) -> tuple[list[Cell], frozenset[str]]:
-    parsed = markup.parse(outcome.raw)
-    code = parsed.code.removeprefix(profile.file.code_prefix)
-    looked: frozenset[str] = frozenset()
-    for record in profile.file.record:
-        if record.code == code:
-            looked = _looked_at(fields_of(profile, record))
-    texts = {**parsed.texts}
-    if markup.PAPERS in texts:
-        texts[markup.PAPERS] = paper_names(texts[markup.PAPERS])
-    return [Cell(1, path, text) for path, text in texts.items()], looked
+    return record_cells(profile, data, outcome.record)
 
 
 def _token(
@@ -69,12 +51,11 @@ def _token(
 
 
 def _looked_at(fields: Mapping[str, Mapping_]) -> frozenset[str]:
-    names = {verbs.parse.currency_from for verbs in fields.values()}
-    return frozenset(names | {verbs.when.source for verbs in fields.values() if verbs.when}) - {""}
+    return frozenset(name for verbs in fields.values() for name in looked_at(verbs))
 
 
 _CELLS: dict[str, Callable[[Profile, bytes, Outcome, Mapping[str, bytes]], tuple[list[Cell], frozenset[str]]]] = {
     "csv": _table,
-    "xml": _record,
     "passport": _token,
+    **dict.fromkeys(READERS, _record),
 }

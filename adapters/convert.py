@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from adapters import passport, platform
+from adapters import passport, tree_map
 from adapters.errors import RowRefused
 from adapters.groups import grouped
 from adapters.kinds import tidy
@@ -16,6 +16,7 @@ from adapters.model import Converted, HeldBack, RowWarning
 from adapters.plan import Plan, compile_plan
 from adapters.profile import Profile
 from adapters.provenance import held_back, origin
+from adapters.readers import READERS
 from adapters.table import Table, read_table
 
 Outcome = Converted | HeldBack
@@ -74,4 +75,4 @@ def _strangers(profile: Profile, table: Table) -> list[tuple[int, str]]:
     ]
 
 
-_READERS = {"csv": _table, "xml": platform.read, "passport": passport.read}
+_READERS = {"csv": _table, "passport": passport.read, **dict.fromkeys(READERS, tree_map.read)}

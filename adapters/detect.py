@@ -1,20 +1,22 @@
 """Which dialect a file is in, by its content, never by its name: `identify` says how sure and why, `detect` only which.
 
 - A table is known by its header line: all columns that the dialect requires, and as many of the others as it has.
-- A record of a platform is known by its code, a file of tokens by the type in their header.
+- A tree (XML, JSON and their kin) is known by where its records stand, their code and namespace, and how many paths have
+  text; a file of tokens by the type in their header.
 - What fits several dialects equally well fits none: somebody must say which.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from adapters import passport, platform, table
+from adapters import passport, table
 from adapters.catalogue import profiles
 from adapters.decode import encoding_of
 from adapters.errors import FileRefused
 from adapters.model import Fit
 from adapters.papers import UNKNOWN, media_type
 from adapters.profile import Profile
+from adapters.tree_fit import Looks
 
 _ARCHIVE = "application/zip"
 
@@ -44,11 +46,14 @@ def detect(data: bytes) -> str:
 
 def identify(data: bytes) -> Identified:
     """Compare a file with every profile, and say what it fits and why."""
-    try:
-        found = [_FITS[profile.file.source.format](profile, data) for profile in profiles().values()]
-    except FileRefused as error:
-        return Identified((), error)
+    looks = Looks(data)
+    found = []
+    for profile in profiles().values():
+        fit = _FITS.get(profile.file.source.format)
+        found.append(fit(profile, data) if fit is not None else looks.fit(profile))
     fits = tuple(sorted((fit for fit in found if fit), key=lambda fit: (-fit.score, fit.profile)))
+    if not fits and looks.refused is not None:
+        return Identified((), looks.refused)
     return Identified(fits, _why_none(data, fits))
 
 
@@ -78,6 +83,5 @@ def _why_none(data: bytes, fits: tuple[Fit, ...]) -> FileRefused | None:
 
 _FITS: dict[str, Callable[[Profile, bytes], Fit | None]] = {
     "csv": table.fit,
-    "xml": platform.fit,
     "passport": passport.fit,
 }

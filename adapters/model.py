@@ -21,6 +21,10 @@ class Lineage(NamedTuple):
     """The text as the source has it, before anything was done to it."""
     verb: str
     """What was done to it, in order, for example trim, unguard, parse account."""
+    start: int = -1
+    """First byte of its cell or element in the source; -1 where that is not known."""
+    end: int = -1
+    """One past the last byte."""
 
 
 class RowWarning(NamedTuple):
@@ -41,6 +45,8 @@ class Converted(NamedTuple):
     """The record's own bytes, as they stand in the source: what a fingerprint is taken over."""
     warnings: tuple[RowWarning, ...]
     trace: Callable[[], tuple[Lineage, ...]]
+    context: bytes = b""
+    """What else tells it from records with the same bytes: its kind and what it reads of its surroundings."""
 
     @property
     def lineage(self) -> tuple[Lineage, ...]:

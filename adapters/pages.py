@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from adapters.plan import field_at
-from adapters.platform import fields_of
+from adapters.tree_plan import fields_of
 from adapters.profile import Mapping_, Profile
 from schemas import registry
 from schemas.field_classes import INHERIT, field_class

@@ -14,6 +14,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from adapters.amounts import read_currency, read_money
+from adapters.conditions import condition
 from adapters.errors import ProfileRefused, RowRefused
 from adapters.kinds import (
     Notes,
@@ -35,11 +36,15 @@ from adapters.moments import read_duration, read_instant
 from adapters.papers import paper_names, read_paper
 from adapters.phones import read_phone, read_tn
 from adapters.profile import Mapping_, Profile, ProfileFile
+from adapters.tree import texts_of
 from schemas import registry
 from schemas.errors import UnknownType
 
 Cells = Sequence[str]
 Fill = Callable[[Cells, Notes], Any]
+
+ITSELF = "."
+"""Path of the element of a list itself, where a list is filled."""
 
 READERS: dict[str, tuple[Callable[[Setting], Read], str]] = {
     "text": (read_text, ""),
@@ -86,6 +91,8 @@ class Plan:
     """Repeated fields whose elements are filled one by one: name → its keys, in order."""
     nulls: frozenset[str]
     """Words that mean nothing."""
+    noun: str = "column"
+    """What a cell is called in causes."""
 
     @cached_property
     def _order(self) -> tuple[tuple[Fill, tuple[str, ...], str, Step], ...]:
@@ -94,7 +101,7 @@ class Plan:
     def values(self, cells: Cells, notes: Notes) -> dict[str, Any]:
         """Return what the message is built from. RowRefused, naming the column, when a field cannot be read."""
         values: dict[str, Any] = {}
-        step = self.steps[0]
+        step: Step | None = None
         try:
             for fill, parents, name, step in self._order:  # noqa: B007 - named in the refusal below
                 found = fill(cells, notes)
@@ -111,8 +118,9 @@ class Plan:
                 else:
                     place[name] = found
         except RowRefused as error:
+            assert step is not None, "a step refused"
             where = step.column or step.path
-            refused = RowRefused(f"column {where} {error.cause}", cure=error.cure, code=error.code)
+            refused = RowRefused(f"{self.noun} {where} {error.cause}", cure=error.cure, code=error.code)
             refused.column = where
             raise refused from error
         for name, keys in self.lists.items():
@@ -149,10 +157,24 @@ def compile_plan(
         message, descriptor = registry.body_type(message_name), registry.descriptor_of(message_name)
     except UnknownType as error:
         raise ProfileRefused(f"{message_name} is no message of the shared language", cure="see schemas/v1") from error
+    leaves = {path: field_at(descriptor, path, profile) for path in fields}
+    return plan_of(profile, message, leaves, fields, columns, headers)
+
+
+def plan_of(  # noqa: PLR0913, PLR0917 - what a plan is made of
+    profile: Profile,
+    message: type[Message],
+    leaves: Mapping[str, FieldDescriptor],
+    fields: Mapping[str, Mapping_],
+    columns: Mapping[str, int],
+    headers: Sequence[str],
+    noun: str = "column",
+) -> Plan:
+    """Build the steps of given fields, whose descriptors are known. ProfileRefused."""
     steps = []
     lists: dict[str, list[str]] = {}
     for path, verbs in fields.items():
-        leaf = field_at(descriptor, path, profile)
+        leaf = leaves[path]
         step = _step(profile.file, path, verbs, leaf, columns, headers)
         if step is None:
             continue
@@ -163,7 +185,7 @@ def compile_plan(
             if first not in keys:
                 keys.append(first)
     elements = {name: tuple(keys) for name, keys in lists.items()}
-    return Plan(message, tuple(steps), elements, frozenset(profile.file.source.null))
+    return Plan(message, tuple(steps), elements, frozenset(profile.file.source.null), noun)
 
 
 def field_at(descriptor: Descriptor, path: str, profile: Profile) -> FieldDescriptor:
@@ -191,9 +213,8 @@ def _step(
     columns: Mapping[str, int],
     headers: Sequence[str],
 ) -> Step | None:
-    *parents, name = path.split(".")
-    sources = [verbs.source] if isinstance(verbs.source, str) else list(verbs.source)
-    places = tuple(columns[source] for source in sources if source in columns)
+    *parents, name = path.split(".") if path != ITSELF else [ITSELF]
+    places = tuple(columns[source] for source in verbs.sources if source in columns)
     setting = Setting(path, verbs, file)
     if verbs.const:
         value = _constant(verbs.const, leaf)
@@ -212,7 +233,9 @@ def _step(
         read = _to_number(read, leaf)
     read = _checked(read, verbs)
     nulls = frozenset(file.source.null)
-    fill = _filled(read, places, verbs, nulls)
+    fill = (
+        _several(read, places[0], verbs, nulls) if _is_list(path, leaf, verbs) else _filled(read, places, verbs, nulls)
+    )
     fill = _with_currency(fill, setting, columns, leaf)
     fill = _when(fill, verbs, columns)
     column = " + ".join(headers[place] for place in places)
@@ -220,10 +243,18 @@ def _step(
     return Step(fill, tuple(parents), name, path, column, places, kind, f"parse {kind}", conditional)
 
 
+def _is_list(path: str, leaf: FieldDescriptor, verbs: Mapping_) -> bool:
+    """Say whether a field takes every text that its path finds as an element."""
+    whole = leaf.is_repeated and path != ITSELF and not path.endswith("]")
+    return whole and verbs.split is None and isinstance(verbs.source, str)
+
+
 def _constant(text: str, leaf: FieldDescriptor) -> Any:
     if leaf.enum_type is not None:
         return leaf.enum_type.values_by_name[text].number
-    return text
+    if leaf.type == leaf.TYPE_BOOL:
+        return text == "true"
+    return text if leaf.type == leaf.TYPE_STRING else int(text)
 
 
 def _to_number(read: Read, leaf: FieldDescriptor) -> Read:
@@ -255,7 +286,7 @@ _MISSING = ("LF-ROW-MISSING", "is empty, and it must not be", "fill it in at the
 
 def _filled(read: Read, places: tuple[int, ...], verbs: Mapping_, nulls: frozenset[str]) -> Fill:
     required = verbs.check.required
-    if len(places) > 1:
+    if len(places) > 1 or verbs.joins:
         return _joined(read, places, verbs, nulls)
     if verbs.split is not None:
         return _cut(read, places[0], verbs, nulls)
@@ -275,13 +306,29 @@ def _filled(read: Read, places: tuple[int, ...], verbs: Mapping_, nulls: frozens
 
 
 def _joined(read: Read, places: tuple[int, ...], verbs: Mapping_, nulls: frozenset[str]) -> Fill:
+    in_full = verbs.parse.kind == "paper"  # a paper without a name is a paper all the same
+
     def fill(cells: Cells, notes: Notes) -> Any:
-        texts = [text for place in places if (text := tidy(cells[place])) not in nulls]
+        every = [tidy(text) for place in places for text in texts_of(cells[place])]
+        texts = [text for text in every if text not in nulls]
+        if texts and in_full:
+            return read(verbs.join.join(every), notes)
         if texts:
             return read(verbs.join.join(texts), notes)
         if verbs.check.required:
             raise refuse(_MISSING)
         return None
+
+    return fill
+
+
+def _several(read: Read, place: int, verbs: Mapping_, nulls: frozenset[str]) -> Fill:
+    def fill(cells: Cells, notes: Notes) -> Any:
+        texts = [text for one in texts_of(cells[place]) if (text := tidy(one)) not in nulls]
+        if not texts and verbs.check.required:
+            raise refuse(_MISSING)
+        found = [value for text in texts if (value := read(text, notes)) is not None]
+        return found or None
 
     return fill
 
@@ -326,6 +373,15 @@ def _with_currency(fill: Fill, setting: Setting, columns: Mapping[str, int], lea
 def _when(fill: Fill, verbs: Mapping_, columns: Mapping[str, int]) -> Fill:
     if verbs.when is None:
         return fill
+    if isinstance(verbs.when, str):
+        holds = condition(verbs.when)
+        asked = [(name, columns[name]) for name in holds.names if name in columns]
+        absent = {name: "" for name in holds.names}
+        return lambda cells, notes: (
+            fill(cells, notes)
+            if holds.holds({**absent, **{name: tidy(cells[place]) for name, place in asked}})
+            else None
+        )
     if verbs.when.source not in columns:
         return lambda _cells, _notes: None
     return partial(_fill_when, fill, columns[verbs.when.source], frozenset(verbs.when.among))

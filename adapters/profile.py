@@ -8,7 +8,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -45,7 +45,7 @@ class Header(_Strict):
 class Source(_Strict):
     """[source]: how the dialect is written."""
 
-    format: Literal["csv", "xml", "passport"]
+    format: Literal["csv", "xlsx", "xml", "json", "fin", "nacha", "bai2", "fedwire", "ber", "passport"]
     encodings: list[Literal["utf-8-sig", "gb18030"]] = ["utf-8-sig", "gb18030"]
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
     null: list[str] = [""]
@@ -62,7 +62,7 @@ class Source(_Strict):
     columns: dict[str, list[str]] = {}
     """Our name of a column: the headers it has in files."""
     ignore: list[str] = []
-    """Headers that are known and carry nothing for the message."""
+    """Headers, or paths with wildcards, that are known and carry nothing for the message."""
     footer: list[str] = []
     """First words of a row that is a sum or a note, not a record."""
     record_lines_max: int = Field(default=16, ge=1, le=1024)
@@ -73,10 +73,16 @@ class Source(_Strict):
     """Repeated field into which the lines of a group go."""
     group_max: int = Field(default=1024, ge=1, le=1024)
     """Most lines of one message."""
-    root: str = ""
-    """Root element of what we read."""
+    lines: bool = False
+    """JSON: each line is a document."""
+    code_from: str = ""
+    """Trees: path, from the root, of the text that says which [[record]] it is."""
+    namespace: list[str] = []
+    """XML: namespaces that a record's element may have; one may end in *."""
+    xsd: str = ""
+    """XML: schema beside the profile that a document must fit."""
     reads: list[str] = []
-    """Codes of the records that we read."""
+    """Codes of the records that we read; all of them where none is named."""
 
 
 class Target(_Strict):
@@ -139,31 +145,78 @@ class Mapping_(_Strict):  # noqa: N801 - Mapping is the abstract type
     scale: int = Field(default=2, ge=0, le=4)
     """Decimal places of the minor unit of an amount."""
     map: Map | None = None
-    when: When | None = None
+    when: When | str | None = None
     check: Check = Check()
+
+    @property
+    def sources(self) -> list[str]:
+        """The columns or paths that it is filled from."""
+        return [self.source] if isinstance(self.source, str) and self.source else list(self.source)
+
+    @property
+    def joins(self) -> bool:
+        """Whether several texts become one, as the profile says in so many words."""
+        return "join" in self.model_fields_set
+
+
+class Each(_Strict):
+    """[record.each."list"]: one element of a repeated field for every element of the source that is found."""
+
+    over: str
+    """Path of the elements, from the record's or the list's around it."""
+    condition: str = Field(alias="if", default="")
+    """CEL condition: elements for which it does not hold are passed over."""
+    into: str = ""
+    """The repeated field, where it is not the name in brackets: several lists may fill one."""
+    const: dict[str, str] = {}
+    field: dict[str, Mapping_] = {}
+    """By path from the element; "." is the element itself."""
+    each: dict[str, "Each"] = {}
+    layout: list[str] = []
+    """Paths in the order in which they are written."""
 
 
 class Record(_Strict):
     """[[record]]: one kind of record of a dialect that has several, both ways."""
 
-    code: str
+    code: str = ""
+    name: str = ""
     message: str
+    at: str = ""
+    """Path of the element that is one record, from the root; the root itself where it is empty."""
+    condition: str = Field(alias="if", default="")
+    """CEL condition: which of those elements are of this kind."""
     use: list[str] = []
-    """Groups of fields that it shares with others."""
+    """Groups of fields and of lists that it shares with others."""
     const: dict[str, str] = {}
     field: dict[str, Mapping_] = {}
-    layout: list[str]
-    """Elements in the order in which they are written."""
+    each: dict[str, Each] = {}
+    spread: str = ""
+    """The list of which a record may hold more than one message takes: it becomes several messages."""
+    layout: list[str] = []
+    """Paths in the order in which they are written."""
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.code or self.name or self.message
 
 
 class Writing(_Strict):
     """[writing]: how messages leave. A table says its columns; records say root, codes and head."""
 
     root: str = ""
+    """Name of the root element."""
+    namespace: str = ""
+    """XML: namespace of the root and of all below it."""
     writes: list[str] = []
-    """Codes of the records that we write."""
+    """Codes or names of the records that we write; all of them where none is named."""
     head: dict[str, str] = {}
-    """Elements of the head: a text in which {code}, {serial}, {peer} and {agency} are filled in."""
+    """Paths from the root: a text in which {code}, {serial}, {sender} and {agency} are filled in."""
+    literals: list[str] = []
+    """JSON: paths from the root, with wildcards, of what is written as it stands: numbers, true and false."""
+    arrays: list[str] = []
+    """JSON: paths from the root, with wildcards, of what is an array even of one."""
     columns: list[str] = []
     """Columns of the table that we write, in order, by our names; each gets the first of its headers."""
 
@@ -178,6 +231,8 @@ class ProfileFile(_Strict):
     code_prefix: str = ""
     field: dict[str, Mapping_] = {}
     group: dict[str, dict[str, Mapping_]] = {}
+    group_each: dict[str, dict[str, Each]] = {}
+    """Lists that several records share, by the group's name."""
     record: list[Record] = []
     table: dict[str, dict[str, str]] = {}
 
@@ -201,7 +256,7 @@ class Profile:
     @property
     def suffix(self) -> str:
         """How names of files in this format end: .xml, .csv, or .txt for a token."""
-        return {"csv": ".csv", "xml": ".xml", "passport": ".txt"}[self.file.source.format]
+        return {"passport": ".txt"}.get(self.file.source.format, f".{self.file.source.format}")
 
     @property
     def title(self) -> str:
@@ -245,13 +300,26 @@ SHORT_FORMS = (("parse", "as"), ("map", "table"), ("split", "at"))
 
 def _spread(data: dict[str, Any]) -> None:
     """Write short forms out: parse = "text" is parse = {as = "text"}, map = "x" is map = {table = "x"}."""
-    groups = [data.get("field"), *dict(data.get("group", {})).values()]
-    groups += [record.get("field") for record in data.get("record", []) if isinstance(record, dict)]
+    holders = [data, *(record for record in data.get("record", []) if isinstance(record, dict))]
+    holders += [{"each": lists} for lists in dict(data.get("group_each", {})).values()]
+    groups = [
+        *dict(data.get("group", {})).values(),
+        *(fields for holder in holders for fields in _field_tables(holder)),
+    ]
     for fields in groups:
         for verbs in dict(fields or {}).values():
             for verb, key in SHORT_FORMS:
                 if isinstance(verbs, dict) and isinstance(verbs.get(verb), str):
                     verbs[verb] = {key: verbs[verb]}
+
+
+def _field_tables(holder: dict[str, Any]) -> Iterator[Any]:
+    """Yield the tables of fields of a record or a list, and of the lists in it."""
+    yield holder.get("field")
+    lists = holder.get("each")
+    for inner in lists.values() if isinstance(lists, dict) else ():
+        if isinstance(inner, dict):
+            yield from _field_tables(inner)
 
 
 def _refusal(where: str, error: ValidationError) -> ProfileRefused:
@@ -271,5 +339,5 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-_MODELS = (About, Header, Source, Target, Parse, Split, Map, When, Check, Mapping_, Record, Writing, ProfileFile)
+_MODELS = (About, Header, Source, Target, Parse, Split, Map, When, Check, Mapping_, Each, Record, Writing, ProfileFile)
 _KEYS = sorted({key for model in _MODELS for key in _keys(model)})

@@ -31,3 +31,21 @@ class Broken(NamedTuple):
     start: int
     end: int
     refused: RowRefused
+
+
+class Several(str):
+    """The text of a cell for which several elements were found: what it shows is for people, `texts` are the elements'."""
+
+    __slots__ = ("texts",)
+    texts: tuple[str, ...]
+
+    def __new__(cls, texts: tuple[str, ...]) -> "Several":
+        """Return a cell of these texts."""
+        cell = super().__new__(cls, ", ".join(texts))
+        cell.texts = texts
+        return cell
+
+
+def texts_of(cell: str) -> tuple[str, ...]:
+    """Return the texts of a cell: one, or several."""
+    return cell.texts if isinstance(cell, Several) else (cell,)

@@ -48,7 +48,7 @@ def test_a_line_holds_message_lineage_and_warnings():
     whole = json.loads(line)
     assert whole["type"] == "lianfang.v1.SuspiciousAccountNotice"
     assert whole["message"]["balance"]["minor_units"] == "123456"
-    assert {"field", "record", "line", "column", "raw", "verb"} == set(whole["lineage"][0])
+    assert {"field", "record", "line", "column", "raw", "verb", "start", "end"} == set(whole["lineage"][0])
     assert [warning["code"] for warning in whole["warnings"]] == ["card_checksum_bad"]
     assert tally.as_json()["rows_in"] == 1
 

@@ -1,0 +1,153 @@
+"""One document of a tree-shaped file: which of its elements are records, and what in it nobody has read."""
+
+from collections.abc import Iterator, Sequence
+
+from adapters.errors import FileRefused, RowRefused
+from adapters.model import RowWarning
+from adapters.paths import Chain, Finder, alternatives, pattern
+from adapters.profile import Profile
+from adapters.read_xml import ATTRIBUTE_NAMESPACE
+from adapters.readers import READERS
+from adapters.tree import UNKNOWN, Element
+from adapters.tree_plan import Kind, find, holds
+
+Group = tuple[Chain, list[Kind]]
+"""An element that is a record, and the kinds that take it."""
+LISTED_MAX = 64
+"""Most paths that are listed as not carried for one record."""
+
+
+class Document:
+    """A document's root, what has been found and read in it, and where its elements stand in the file."""
+
+    def __init__(self, root: Element, data: bytes, form: str) -> None:
+        self.root = root
+        self.finder = Finder()
+        self.read: set[int] = set()
+        """Elements, by id, that a path has read."""
+        self.whole = form == "xml" or (root.start, root.end) in ((UNKNOWN, UNKNOWN), (0, len(data)))
+        """Whether it is the whole file."""
+        self.groups: list[Group] | None = None
+        self._data, self._form = data, form
+        self._ranges: dict[int, tuple[int, int]] | None = None
+
+    def range_of(self, element: Element) -> tuple[int, int]:
+        """Return the byte range of an element; (-1, -1) where the format does not tell."""
+        if element.start != UNKNOWN:
+            return element.start, element.end
+        ranges = READERS[self._form].ranges
+        if self._ranges is None:
+            self._ranges = ranges(self._data, self.root) if ranges is not None else {}
+        return self._ranges.get(id(element), (UNKNOWN, UNKNOWN))
+
+
+def matched(document: Document, profile: Profile, kinds: Sequence[Kind]) -> list[Group]:
+    """Return the elements that are records, in the order of the document, each with the kinds whose condition holds."""
+    if document.groups is None:
+        document.groups = _matched(document, profile, kinds)
+    return document.groups
+
+
+def _matched(document: Document, profile: Profile, kinds: Sequence[Kind]) -> list[Group]:
+    source = profile.file.source
+    if source.code_from:
+        code = code_of(document, source.code_from)
+        kinds = [kind for kind in kinds if f"{profile.file.code_prefix}{kind.record.label}" == code]
+    groups: dict[int, Group] = {}
+    for kind in kinds:
+        for chain in kind.chains(document.finder, document.root):
+            if source.namespace and not _is_in(chain, source.namespace):
+                continue
+            group = groups.setdefault(id(chain[-1]), (chain, []))
+            if kind.only is None or _fits(kind, document, chain):
+                group[1].append(kind)
+    if len(kinds) == 1 or len(groups) == 1:
+        return list(groups.values())
+    return [groups[id(element)] for element in _in_order(document.root) if id(element) in groups]
+
+
+def _fits(kind: Kind, document: Document, chain: Chain) -> bool:
+    assert kind.only is not None, "asked before"
+    document.read.update(
+        id(element) for name in kind.only.names for element in find(alternatives(name), document.finder, chain)
+    )
+    try:
+        return holds(kind.only, document.finder, chain)
+    except RowRefused:
+        return False
+
+
+def code_of(document: Document, path: str) -> str:
+    """Return the text that says what kind of record a document is; empty when it does not say, or says two things."""
+    found = find(alternatives(path), document.finder, (document.root,))
+    document.read.update(map(id, found))
+    return found[0].text.strip() if len(found) == 1 else ""
+
+
+def _is_in(chain: Chain, accepted: list[str]) -> bool:
+    space = next(
+        (child.text for element in reversed(chain) for child in element.children if child.name == ATTRIBUTE_NAMESPACE),
+        "",
+    )
+    return any(space == one or (one.endswith("*") and space.startswith(one[:-1])) for one in accepted)
+
+
+def _in_order(element: Element) -> Iterator[Element]:
+    yield element
+    for child in element.children:
+        yield from _in_order(child)
+
+
+def no_record(document: Document, profile: Profile) -> FileRefused:
+    """Return the refusal of a document in which there is nothing that the dialect reads."""
+    source = profile.file.source
+    if source.code_from and not profile.file.source.namespace:
+        reads = source.reads or [f"{profile.file.code_prefix}{record.label}" for record in profile.file.record]
+        return FileRefused(
+            f"the dialect {profile.name} does not read records of this code",
+            cure=f"it reads {', '.join(reads)}; `lianfang map list` names the others",
+            code="LF-XML-CODE",
+        )
+    places = dict.fromkeys(record.at or f"the root, {document.root.name}" for record in profile.file.record)
+    spaces = f" in the namespace {', '.join(source.namespace)}" if source.namespace else ""
+    return FileRefused(
+        f"the file has no record of the dialect {profile.name}",
+        cure=f"its records stand at {', '.join(places)}{spaces}; `lianfang map identify` says what the file is",
+        code="LF-FILE-NO-RECORD",
+    )
+
+
+def leftovers(document: Document, profile: Profile, chain: Chain, others: Sequence[Element]) -> list[RowWarning]:
+    """Return a warning for each path below an element that holds text which nothing has read; `others` are passed over."""
+    passed = {id(element) for element in others}
+    if len(chain) == 1 and id(chain[0]) in passed:
+        return []
+    unread: list[tuple[Element, ...]] = []
+    _unread(document.read | document.finder.looked, (chain[-1],), passed, unread)
+    if not unread:
+        return []
+    ignored = [pattern(text) for text in profile.file.source.ignore]
+    above = "".join(f"{element.name}/" for element in chain[1:])
+    outside = bool(passed) and len(chain) == 1
+    found: dict[str, None] = {}
+    for below in unread:
+        path = "/".join(element.name for element in below[1:]) or "."
+        if any(one.fullmatch(path) or one.fullmatch(f"{above}{path}") for one in ignored):
+            continue
+        found[f"/{chain[0].name}/{path}" if outside else path] = None
+    paths = list(found)
+    more = [f"and {len(paths) - LISTED_MAX} more elements"] if len(paths) > LISTED_MAX else []
+    causes = [f"element {path}" for path in paths[:LISTED_MAX]]
+    return [
+        *(RowWarning("element_not_carried", "", f"{cause} has no place in the message") for cause in causes),
+        *(RowWarning("element_not_carried", "", f"{cause} have no place in the message") for cause in more),
+    ]
+
+
+def _unread(read: set[int], below: Chain, passed: set[int], unread: list[Chain]) -> None:
+    element = below[-1]
+    if element.text and id(element) not in read and not element.text.isspace() and element.name != ATTRIBUTE_NAMESPACE:
+        unread.append(below)
+    for child in element.children:
+        if id(child) not in passed:
+            _unread(read, (*below, child), passed, unread)

@@ -1,0 +1,197 @@
+"""Paths into a tree of elements, as profiles write them: what stands where, and what is its parent.
+
+- `A/B` goes down, `@x` is an attribute, `..` (in front) goes up, `/Root/A` begins at the root, `**/A` is A at any depth.
+- `A[B=text]` keeps those with such a child, `A[2]` the second; `*` is any child; `A | B` is A, or B where A has no text.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+from adapters.errors import ProfileRefused
+from adapters.tree import Element
+
+Chain = tuple[Element, ...]
+"""An element with all its parents, the root first."""
+
+_PIECE = re.compile(r"((?:\[[^\]]*\]|[^/\[\]])+)(/|\Z)")
+_STEP = re.compile(r"([^\[\]]+)((?:\[[^\]]+\])*)")
+_OR = re.compile(r"\s\|\s(?![^\[]*\])")
+
+
+class Only(NamedTuple):
+    """What a step demands of an element: a text at a path inside it."""
+
+    inside: tuple[str, ...]
+    text: str
+
+
+class Step(NamedTuple):
+    """One step down."""
+
+    name: str
+    only: tuple[Only, ...] = ()
+    number: int = 0
+    """Which of those that are left, from 1; 0 for all."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """One path, taken apart."""
+
+    text: str
+    steps: tuple[Step, ...]
+    up: int = 0
+    absolute: bool = False
+    deep: bool = False
+
+
+@cache
+def alternatives(text: str) -> tuple[Path, ...]:
+    """Take a path apart at its bars. ProfileRefused when it is no path."""
+    return tuple(_path(piece.strip()) for piece in _OR.split(text))
+
+
+def _path(text: str) -> Path:
+    rest, up = text, 0
+    absolute = rest.startswith("/")
+    rest = rest.removeprefix("/")
+    deep = rest.startswith("**/")
+    rest = rest.removeprefix("**/")
+    while rest == ".." or rest.startswith("../"):
+        rest, up = rest[3:], up + 1
+    if rest in ("", "."):
+        if text in ("", "/") or not (up or text == "."):
+            raise _no_path(text)
+        return Path(text, (), up, absolute, deep)
+    steps, place = [], 0
+    while place < len(rest):
+        piece = _PIECE.match(rest, place)
+        if piece is None or (piece[2] and piece.end() == len(rest)):
+            raise _no_path(text)
+        steps.append(_step(piece[1], text))
+        place = piece.end()
+    return Path(text, tuple(steps), up, absolute, deep)
+
+
+def _step(piece: str, text: str) -> Step:
+    found = _STEP.fullmatch(piece)
+    if found is None or found[1] in ("..", ".", "**"):
+        raise _no_path(text)
+    only, number = [], 0
+    for inside in re.findall(r"\[([^\]]+)\]", found[2]):
+        where, equals, wanted = inside.partition("=")
+        if equals and where:
+            only.append(Only(tuple(where.strip().split("/")), wanted.strip().strip("\"'")))
+        elif inside.isdecimal() and int(inside) and not number:
+            number = int(inside)
+        else:
+            raise _no_path(text)
+    return Step(found[1].strip(), tuple(only), number)
+
+
+def _no_path(text: str) -> ProfileRefused:
+    return ProfileRefused(
+        f"{text or '(empty)'} is no path",
+        cure="a path is like A/B, A/@x, ../A, /Root/A, **/A, A[B=text]/C or A[2], with ` | ` between alternatives",
+        code="LF-MAP-PROFILE-PATH",
+    )
+
+
+class Finder:
+    """Finds elements of one document. Children are looked up by name, in an index made when it is first needed."""
+
+    def __init__(self) -> None:
+        self._index: dict[int, dict[str, list[Element]]] = {}
+        self.looked: set[int] = set()
+        """Elements, by id, that a demand in brackets has looked at."""
+
+    def named(self, element: Element, name: str) -> list[Element]:
+        """Return the children of that name; with *, all but attributes."""
+        if name == "*":
+            return [child for child in element.children if child.name[:1] != "@"]
+        index = self._index.get(id(element))
+        if index is None:
+            index = self._index[id(element)] = {}
+            for child in element.children:
+                index.setdefault(child.name, []).append(child)
+        return index.get(name, [])
+
+    def elements(self, path: Path, chain: Chain) -> list[Element]:
+        """Return what a path leads to from an element."""
+        if path.absolute or path.deep:
+            return [found[-1] for found in self.chains(path, chain)]
+        if path.up >= len(chain):
+            return []
+        here = [chain[-1 - path.up]]
+        for step in path.steps:
+            here = [child for element in here for child in self._down(element, step)]
+            if not here:
+                break
+        return here
+
+    def chains(self, path: Path, chain: Chain) -> list[Chain]:
+        """Return what a path leads to, each with its parents."""
+        steps = path.steps
+        if path.up >= len(chain):
+            return []
+        start = chain[: len(chain) - path.up]
+        if path.deep:
+            top = start[:1] if path.absolute else start
+            here = list(self._deep(top, steps[0], itself=len(top) == 1))
+        elif path.absolute:
+            here = [start[:1]] if self._keeps(start[0], steps[0]) else []
+        else:
+            here = [start]
+        for step in steps[1:] if path.deep or path.absolute else steps:
+            here = [(*found, child) for found in here for child in self._down(found[-1], step)]
+        return here
+
+    def _deep(self, chain: Chain, step: Step, *, itself: bool) -> Iterator[Chain]:
+        """Yield the outermost elements that a step keeps, at any depth; the start itself where it is a root."""
+        if itself and self._keeps(chain[-1], step):
+            yield chain
+            return
+        kept = self._down(chain[-1], step)
+        for child in chain[-1].children:
+            if any(child is one for one in kept):
+                yield (*chain, child)
+            elif child.children:
+                yield from self._deep((*chain, child), step, itself=False)
+
+    def _down(self, element: Element, step: Step) -> list[Element]:
+        found = self.named(element, step.name)
+        if step.only:
+            found = [child for child in found if all(self._has(child, only) for only in step.only)]
+        return found[step.number - 1 : step.number] if step.number else found
+
+    def _keeps(self, element: Element, step: Step) -> bool:
+        return step.name in ("*", element.name) and all(self._has(element, only) for only in step.only)
+
+    def _has(self, element: Element, only: Only) -> bool:
+        here = [element]
+        for name in only.inside:
+            here = [child for one in here for child in self.named(one, name)]
+        kept = [one for one in here if one.text.strip() == only.text]
+        self.looked.update(map(id, kept))
+        return bool(kept)
+
+
+def leaves(chain: Chain, inside: str = "") -> Iterator[tuple[str, Element]]:
+    """Yield every leaf with text below an element, and itself where it has one, with its path from there."""
+    element = chain[-1]
+    if element.text.strip():
+        yield inside or ".", element
+    prefix = f"{inside}/" if inside else ""
+    for child in element.children:
+        yield from leaves((child,), f"{prefix}{child.name}")
+
+
+@cache
+def pattern(text: str) -> re.Pattern[str]:
+    """Return what matches the paths that a pattern means: * is any name, **/ any parents, /** everything below."""
+    pieces = re.split(r"(\*\*/|/\*\*|\*)", text.removeprefix("/"))
+    meaning = {"**/": "(?:.*/)?", "/**": "(?:/.*)?", "*": "[^/]*"}
+    return re.compile("".join(meaning.get(piece, re.escape(piece)) for piece in pieces))

@@ -1,0 +1,203 @@
+"""JSON and JSON lines ⇄ trees of elements. Numbers keep the digits that they have in the file.
+
+- Objects become elements with a child for each key, arrays repeated children of the same name; null is an empty text.
+- A key that stands twice in one object is ambiguous and refuses the document, as do NaN and Infinity (RFC 8259).
+- In JSON lines each line is a document; a line that cannot be read costs its neighbours nothing.
+- The reader is our own, for the standard one tells no byte ranges.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from adapters.errors import FileRefused, RowRefused
+from adapters.profile import Source, Writing
+from adapters.tree import Broken, Element
+
+JSON_BYTES_MAX = 32 * 1024 * 1024
+LINE_BYTES_MAX = 1024 * 1024
+DEPTH_MAX = 32
+ELEMENTS_MAX = 400_000
+ROOT, ITEM = "$", "item"
+_TOKEN = re.compile(
+    rb"[ \t\r\n]*(?:([{}\[\],:])"
+    rb'|("(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")'
+    rb"|(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9A-Za-z.+-]))"
+    rb"|(true|false|null)(?![0-9A-Za-z]))"
+)
+_END = re.compile(rb"[ \t\r\n]*\Z")
+_CURE = "have the sending system write it again; nothing of it was used"
+
+
+class _Bad(Exception):
+    """A document that is not JSON, or too much of it."""
+
+    def __init__(self, cause: str, code: str) -> None:
+        super().__init__(cause)
+        self.cause, self.code = cause, code
+
+
+def seems(data: bytes) -> bool:
+    """Say whether a file begins as JSON does."""
+    return data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+
+
+def read(data: bytes, source: Source) -> Iterator[Element | Broken]:
+    """Read one document, or with `lines` one a line. FileRefused when the file is too large or no UTF-8."""
+    if len(data) > JSON_BYTES_MAX:
+        raise _refused(f"the JSON has more than {JSON_BYTES_MAX} bytes", "LF-JSON-SIZE")
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise _refused("the JSON is not in UTF-8", "LF-JSON-ENCODING") from error
+    begin = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    if source.lines:
+        return _lines(data, begin)
+    try:
+        return iter((_Document(data, begin, len(data), 1).root(),))
+    except _Bad as bad:
+        raise _refused(bad.cause, bad.code) from bad
+
+
+def _refused(cause: str, code: str) -> FileRefused:
+    return FileRefused(cause, cure=_CURE, code=code)
+
+
+def _lines(data: bytes, place: int) -> Iterator[Element | Broken]:
+    line = 1
+    while place < len(data):
+        cut = data.find(b"\n", place)
+        end = len(data) if cut < 0 else cut
+        if data[place:end].strip():
+            try:
+                if end - place > LINE_BYTES_MAX:
+                    raise _Bad(f"the line has more than {LINE_BYTES_MAX} bytes", "LF-JSON-SIZE")
+                yield _Document(data, place, end, line).root()
+            except _Bad as bad:
+                yield Broken(line, place, end, RowRefused(bad.cause, cure=_CURE, code=bad.code))
+        place, line = end + 1, line + 1
+
+
+class _Document:
+    """Reads one document from a part of the file."""
+
+    def __init__(self, data: bytes, start: int, end: int, line: int) -> None:
+        self._data, self._place, self._end = data, start, end
+        self._line, self._counted = line, start
+        self._elements = 0
+        self._after = start
+
+    def root(self) -> Element:
+        """Return the whole document."""
+        token = self._next()
+        if token in (b"[", b"{"):
+            root = self._value(token, ROOT, 1)[0] if token == b"{" else self._array_root()
+        else:
+            raise self._bad("the JSON is neither an object nor an array")
+        if not _END.match(self._data, self._place, self._end):
+            raise self._bad("something stands behind the JSON")
+        return root
+
+    def _array_root(self) -> Element:
+        start, line = self._place - 1, self._line_at(self._place - 1)
+        return Element(ROOT, "", list(self._items(ITEM, 1)), line, start, self._place)
+
+    def _next(self) -> bytes:
+        found = _TOKEN.match(self._data, self._place, self._end)
+        if found is None:
+            raise self._bad("the JSON is not well-formed or cut off")
+        self._place = found.end()
+        return found[found.lastindex or 0]
+
+    def _bad(self, cause: str, code: str = "LF-JSON-SYNTAX") -> _Bad:
+        return _Bad(f"{cause}, at line {self._line_at(self._place)}", code)
+
+    def _line_at(self, place: int) -> int:
+        self._line += self._data.count(b"\n", self._counted, place)
+        self._counted = max(place, self._counted)
+        return self._line
+
+    def _value(self, token: bytes, name: str, depth: int) -> list[Element]:
+        """Return the elements that a value becomes: one, or one for each of an array."""
+        if depth > DEPTH_MAX:
+            raise self._bad(f"the JSON is nested deeper than {DEPTH_MAX}", "LF-JSON-DEPTH")
+        self._elements += 1
+        if self._elements > ELEMENTS_MAX:
+            raise self._bad(f"the JSON has more than {ELEMENTS_MAX} values", "LF-JSON-ELEMENTS")
+        if token == b"[":
+            return list(self._items(name, depth))
+        start = self._place - len(token)
+        line = self._line_at(start)
+        if token == b"{":
+            children = self._members(depth)
+            return [Element(name, "", children, line, start, self._place)]
+        if token in (b"}", b"]", b",", b":"):
+            raise self._bad("the JSON is not well-formed")
+        text = self._string(token) if token[:1] == b'"' else "" if token == b"null" else token.decode()
+        return [Element(name, text, (), line, start, self._place)]
+
+    def _members(self, depth: int) -> list[Element]:
+        found: list[Element] = []
+        names: set[str] = set()
+        token = self._next()
+        while token != b"}":
+            if token[:1] != b'"':
+                raise self._bad("the JSON is not well-formed")
+            name = self._string(token)
+            if name in names:
+                raise self._bad("the JSON names a key twice in one object", "LF-JSON-REPEATED")
+            names.add(name)
+            if self._next() != b":":
+                raise self._bad("the JSON is not well-formed")
+            found += self._value(self._next(), name, depth + 1)
+            token = self._separator(b"}")
+        return found
+
+    def _items(self, name: str, depth: int) -> Iterator[Element]:
+        token = self._next()
+        while token != b"]":
+            if token == b"[":
+                start, line = self._place - 1, self._line_at(self._place - 1)
+                inner = self._value(token, ITEM, depth + 1)
+                yield Element(name, "", inner, line, start, self._place)
+            else:
+                yield from self._value(token, name, depth + 1)
+            token = self._separator(b"]")
+
+    def _separator(self, closing: bytes) -> bytes:
+        token = self._next()
+        if token == closing:
+            return token
+        if token != b",":
+            raise self._bad("the JSON is not well-formed")
+        token = self._next()
+        if token == closing:
+            raise self._bad("the JSON is not well-formed")
+        return token
+
+    def _string(self, token: bytes) -> str:
+        text: str = json.loads(token)
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise self._bad("the JSON holds half a character", "LF-JSON-ENCODING")
+        return text
+
+
+def write(roots: Sequence[Element], writing: Writing) -> bytes:
+    """Write documents: one, or one a line."""
+    texts = [json.dumps(_plain(root, writing, ""), ensure_ascii=False, indent=2) for root in roots]
+    return "".join(f"{text}\n" for text in texts).encode()
+
+
+def _plain(element: Element, writing: Writing, path: str) -> Any:
+    if not element.children:
+        return element.text
+    found: dict[str, Any] = {}
+    for child in element.children:
+        value = _plain(child, writing, f"{path}/{child.name}")
+        if child.name in found:
+            before = found[child.name]
+            found[child.name] = [*before, value] if isinstance(before, list) else [before, value]
+        else:
+            found[child.name] = value
+    return found

@@ -1,0 +1,168 @@
+"""XML ⇄ a tree of elements, with every door shut that hostile XML comes through.
+
+- No DTD, no entities, no network, no external file; limits on size, depth and number of elements.
+- An element is named by its local name; where its namespace is another than its parent's, it has a child `@xmlns`.
+- Text that stands between elements is a child `#text`, so that it is seen.
+- Byte ranges are found by a second pass over the tags, only when somebody asks where a value stands.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lxml import etree
+
+from adapters.errors import FileRefused
+from adapters.profile import Source, Writing
+from adapters.tree import Element
+
+XML_BYTES_MAX = 32 * 1024 * 1024
+DEPTH_MAX = 32
+ELEMENTS_MAX = 400_000
+ATTRIBUTE_NAMESPACE = "@xmlns"
+BETWEEN = "#text"
+_ENCODINGS = {
+    "UTF-8": "utf-8", "UTF8": "utf-8", "GB18030": "gb18030", "GBK": "gb18030", "GB2312": "gb18030",
+    "US-ASCII": "ascii", "ASCII": "ascii",
+}  # fmt: skip
+_TAG = re.compile(
+    r"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[.*?\]\]>|<(/?)[^\s/>\"']+(?:[^\"'>]|\"[^\"]*\"|'[^']*')*?(/?)>", re.DOTALL
+)
+_CURE = "have the sending system write the record again; nothing of it was used"
+
+
+def seems(data: bytes) -> bool:
+    """Say whether a file begins as XML does."""
+    return data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
+
+
+def read(data: bytes, _: Source) -> Iterator[Element]:
+    """Read one document. FileRefused when it is not well-formed, hostile, or too large."""
+    root = parse(data)
+    return iter((_element(root, "", 1),))
+
+
+def parse(data: bytes) -> etree._Element:
+    """Parse one document, for schema validation and reading. FileRefused."""
+    if len(data) > XML_BYTES_MAX:
+        raise _refused(f"the XML has more than {XML_BYTES_MAX} bytes", "LF-XML-SIZE")
+    if data.count(b"<") > 2 * ELEMENTS_MAX:
+        raise _refused(f"the XML has more than {ELEMENTS_MAX} elements", "LF-XML-ELEMENTS")
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+        raise _refused("the XML has a document type or entities", "LF-XML-DTD")
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        recover=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(data, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise _refused(f"the XML is not well-formed or cut off, at line {line}", "LF-XML-SYNTAX") from error
+    info: Any = root.getroottree().docinfo  # the stubs know half of it
+    if info.doctype or info.internalDTD is not None:
+        raise _refused("the XML has a document type", "LF-XML-DTD")
+    if (info.encoding or "UTF-8").upper() not in _ENCODINGS:
+        raise _refused("the XML is in an encoding that this dialect has not", "LF-XML-ENCODING")
+    return root
+
+
+def _refused(cause: str, code: str) -> FileRefused:
+    return FileRefused(cause, cure=_CURE, code=code)
+
+
+def _element(node: Any, above: str, depth: int) -> Element:
+    if depth > DEPTH_MAX:
+        raise _refused(f"the XML is nested deeper than {DEPTH_MAX}", "LF-XML-DEPTH")
+    space, _, name = node.tag.rpartition("}")
+    children = [Element(ATTRIBUTE_NAMESPACE, space[1:], (), node.sourceline)] if space != above else []
+    if node.attrib:
+        children += [
+            Element(f"@{key.rpartition('}')[2]}", text, (), node.sourceline) for key, text in node.attrib.items()
+        ]
+    text = node.text or ""
+    if len(node):
+        children += [_element(child, space, depth + 1) for child in node]
+        between = [text, *(child.tail or "" for child in node)]
+        if any(piece and not piece.isspace() for piece in between):
+            children.append(Element(BETWEEN, " ".join(piece.strip() for piece in between if piece.strip())))
+        text = ""
+    return Element(name, text, children, node.sourceline)
+
+
+def ranges(data: bytes, root: Element) -> dict[int, tuple[int, int]]:
+    """Return the byte range of every element, by its id: from its first < to behind its last >. An attribute has its tag's."""
+    declared = re.match(rb"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)", data.removeprefix(b"\xef\xbb\xbf"))
+    encoding = _ENCODINGS[declared[1].decode().upper() if declared else "UTF-8"]
+    found: dict[int, tuple[int, int]] = {}
+    waiting = _in_order(root)
+    open_: list[tuple[Element, int]] = []
+    for start, end, closes, empty in _tags(data.decode(encoding), encoding):
+        if closes:
+            element, begun = open_.pop()
+            found[id(element)] = (begun, end)
+            continue
+        element = next(waiting)
+        found.update((id(child), (start, end)) for child in element.children if child.name[:1] == "@")
+        if empty:
+            found[id(element)] = (start, end)
+        else:
+            open_.append((element, start))
+    return found
+
+
+def _tags(text: str, encoding: str) -> Iterator[tuple[int, int, bool, bool]]:
+    """Yield the byte range of every tag, whether it closes an element, and whether the element is empty."""
+    plain = text.isascii()
+    place = byte = 0
+    for tag in _TAG.finditer(text):
+        start, end = tag.span()
+        byte += start - place if plain else len(text[place:start].encode(encoding))
+        width = end - start if plain else len(tag[0].encode(encoding))
+        if tag[1] is not None:
+            yield byte, byte + width, bool(tag[1]), bool(tag[2])
+        place, byte = end, byte + width
+
+
+def _in_order(element: Element) -> Iterator[Element]:
+    yield element
+    for child in element.children:
+        if child.name[:1] not in ("@", "#"):
+            yield from _in_order(child)
+
+
+def write(roots: Sequence[Element], _: Writing) -> bytes:
+    """Write one document. FileRefused when a text holds characters that XML cannot."""
+    (root,) = roots
+    try:
+        top = _node(root, "", None)
+    except ValueError as error:
+        raise FileRefused(
+            "the message holds control characters, which XML cannot carry",
+            cure="the sender must correct its text; the message can be read with `lianfang open`",
+            code="LF-RENDER-CONTROL",
+        ) from error
+    return etree.tostring(top, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+
+
+def _node(element: Element, above: str, parent: etree._Element | None) -> etree._Element:
+    space = next((child.text for child in element.children if child.name == ATTRIBUTE_NAMESPACE), above)
+    tag = f"{{{space}}}{element.name}" if space else element.name
+    spaces = {None: space} if space and space != above else None
+    node = etree.Element(tag, nsmap=spaces) if parent is None else etree.SubElement(parent, tag, nsmap=spaces)
+    node.text = element.text
+    for child in element.children:
+        if child.name == ATTRIBUTE_NAMESPACE:
+            continue
+        if child.name[:1] == "@":
+            node.set(child.name[1:], child.text)
+        else:
+            node.text = None
+            _node(child, space, node)
+    return node

@@ -1,0 +1,299 @@
+"""Tree-shaped files become messages: documents → records → parts → shared messages.
+
+- Records come out in the order of the document. What a `[[record]]` finds and its condition rejects is held back, unless
+  another kind takes it: nothing is dropped in silence.
+- A leaf with text that no path reads, and that `ignore` does not name, is listed with the record that it stands in; what
+  stands in none, with the last message of the document.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import count
+from typing import Any, NamedTuple
+
+from adapters.document import Document, leftovers, matched, no_record
+from adapters.errors import FileRefused, RowRefused
+from adapters.kinds import done_to
+from adapters.model import Converted, HeldBack, Lineage, RowWarning
+from adapters.papers import paper_names
+from adapters.paths import Chain
+from adapters.plan import ITSELF
+from adapters.profile import Profile
+from adapters.provenance import held_back, origin
+from adapters.readers import READERS
+from adapters.tree import Broken, Element
+from adapters.tree_plan import Kind, List, Part, kinds_of
+
+Outcome = Converted | HeldBack
+
+
+class Seen(NamedTuple):
+    """One part that was read, for lineage: what it fills, and from which elements."""
+
+    prefix: str
+    part: Part
+    cells: list[str]
+    found: list[list[Element]]
+
+
+class Record(NamedTuple):
+    """One record of a file with what became of it; the chain is empty for a piece that could not be read."""
+
+    chain: Chain
+    kind: Kind | None
+    outcome: Outcome
+
+
+def read(profile: Profile, data: bytes, _: Mapping[str, bytes]) -> Iterator[Outcome]:
+    """Read every record of a file. FileRefused when it has none, at once."""
+    return (record.outcome for record in records(profile, data))
+
+
+def read_written(profile: Profile, data: bytes) -> Iterator[Outcome]:
+    """Read what this dialect wrote, though it is the other side that reads it."""
+    return (record.outcome for record in records(profile, data, written=True))
+
+
+def records(profile: Profile, data: bytes, *, written: bool = False) -> Iterator[Record]:
+    """Return every record of a file with where it stands. FileRefused when it has none."""
+    source = profile.file.source
+    reader = _Reader(profile, data, kinds_read(profile, written=written))
+    documents = READERS[source.format].read(data, source)
+    first = next(documents, None)
+    second = next(documents, None)
+    if first is None:
+        raise FileRefused("the file is empty", cure="export it again", code="LF-FILE-EMPTY")
+    if second is None and isinstance(first, Element):
+        document = Document(first, data, source.format)
+        if not matched(document, profile, reader.kinds):
+            raise no_record(document, profile)
+        return reader.document(document)
+    return reader.documents(piece for piece in _chain(first, second, documents))
+
+
+def _chain(
+    first: Element | Broken, second: Element | Broken | None, rest: Iterator[Element | Broken]
+) -> Iterator[Element | Broken]:
+    yield first
+    if second is not None:
+        yield second
+    yield from rest
+
+
+def kinds_read(profile: Profile, *, written: bool = False) -> tuple[Kind, ...]:
+    """Return the kinds of records that a profile reads; with `written`, those that it writes too."""
+    kinds, reads = kinds_of(profile), profile.file.source.reads
+    prefix = profile.file.code_prefix
+    return tuple(kind for label, kind in kinds.items() if written or not reads or f"{prefix}{label}" in reads)
+
+
+class _Reader:
+    """Reads the documents of one file."""
+
+    def __init__(self, profile: Profile, data: bytes, kinds: tuple[Kind, ...]) -> None:
+        self.kinds = kinds
+        self._profile, self._data = profile, data
+        self._numbers = count(1)
+        self._origin = origin(profile, data)
+
+    def documents(self, pieces: Iterator[Element | Broken]) -> Iterator[Record]:
+        """Read a file of several documents; one that has no record of the dialect is held back."""
+        for piece in pieces:
+            if isinstance(piece, Broken):
+                raw = self._data[piece.start : piece.end]
+                yield Record((), None, held_back(piece.refused, next(self._numbers), piece.line, raw))
+                continue
+            document = Document(piece, self._data, self._profile.file.source.format)
+            if matched(document, self._profile, self.kinds):
+                yield from self.document(document)
+                continue
+            start, end = document.range_of(piece)
+            why = no_record(document, self._profile)
+            refused = RowRefused(why.cause, cure=why.cure, code="LF-ROW-KIND")
+            yield Record((piece,), None, held_back(refused, next(self._numbers), piece.line, self._data[start:end]))
+
+    def document(self, document: Document) -> Iterator[Record]:
+        """Read one document. The last message waits until it is known what no record has read."""
+        groups = matched(document, self._profile, self.kinds)
+        alone = len(groups) == 1 and len(groups[0][1]) == 1 and document.whole
+        tail: list[Record] = []
+        for chain, kinds in groups:
+            made = [record for kind in kinds for record in self._element(document, chain, kind, alone=alone)]
+            if not kinds:
+                made = [self._rejected(document, chain)]
+            self._note_leftovers(document, chain, made, groups)
+            for record in made:
+                if isinstance(record.outcome, Converted):
+                    yield from tail
+                    tail = []
+                tail.append(record)
+        rest = leftovers(document, self._profile, (document.root,), [chain[-1] for chain, _ in groups])
+        if rest and tail:
+            tail[0] = _with_notes(tail[0], rest)
+        yield from tail
+
+    def _note_leftovers(
+        self, document: Document, chain: Chain, made: list[Record], groups: list[tuple[Chain, list[Kind]]]
+    ) -> None:
+        places = [place for place, record in enumerate(made) if isinstance(record.outcome, Converted)]
+        if not places:
+            return
+        others = [other[-1] for other, _ in groups if other[-1] is not chain[-1]] if len(groups) > 1 else []
+        notes = leftovers(document, self._profile, chain, others)
+        if notes:
+            made[places[-1]] = _with_notes(made[places[-1]], notes)
+
+    def _rejected(self, document: Document, chain: Chain) -> Record:
+        refused = RowRefused(
+            "the record is of no kind that the dialect reads: no condition of its records holds",
+            cure="if it should be read, the profile needs a record for it",
+            code="LF-ROW-KIND",
+        )
+        raw = self._raw(document, chain, alone=False)
+        return Record(chain, None, held_back(refused, next(self._numbers), chain[-1].line, raw))
+
+    def _raw(self, document: Document, chain: Chain, *, alone: bool) -> bytes:
+        if alone:
+            return self._data
+        start, end = document.range_of(chain[-1])
+        return self._data[start:end] if start >= 0 else self._data
+
+    def _element(self, document: Document, chain: Chain, kind: Kind, *, alone: bool) -> Iterator[Record]:
+        """Read one record of one kind: one message, or several where its list is spread."""
+        line, notes = chain[-1].line, list[RowWarning]()
+        raw = self._raw(document, chain, alone=alone)
+        try:
+            values = read_part(kind.part, document, chain, notes, spread=kind.spread)
+        except RowRefused as error:
+            yield Record(chain, kind, held_back(error, next(self._numbers), line, raw))
+            return
+        for number, (part, first) in enumerate(_spread(values, kind)):
+            record = next(self._numbers)
+            part["provenance"] = {
+                **self._origin,
+                "record": record,
+                "line": line,
+                "warnings": list(dict.fromkeys(note.code for note in notes)),
+            }
+            trace = partial(_lineage, document, kind, chain, record, first)
+            context = b"" if alone else _context(kind, number, document, chain)
+            message = kind.part.plan.message(**part)
+            yield Record(chain, kind, Converted(message, record, line, raw, tuple(notes), trace, context))
+
+
+def _context(kind: Kind, number: int, document: Document, chain: Chain) -> bytes:
+    """Return what tells a record from others with the same bytes: its kind, its part, and what it reads outside itself."""
+    texts = [kind.record.label, str(number)]
+    for source in kind.part.sources:
+        for path in source.paths:
+            if path.up or path.absolute:
+                texts += [element.text for element in document.finder.elements(path, chain)]
+    return "\0".join(texts).encode()
+
+
+def _spread(values: dict[str, Any], kind: Kind) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the values of each message, with the number of the first element that it has of the list."""
+    if kind.spread is None:
+        yield values, 0
+        return
+    name, most = kind.spread.name, kind.spread.items_max
+    items = values.get(name, [])
+    for first in range(0, max(len(items), 1), most):
+        yield ({**values, name: items[first : first + most]} if items else values), first
+
+
+def read_part(
+    part: Part,
+    document: Document,
+    chain: Chain,
+    notes: list[RowWarning],
+    *,
+    prefix: str = "",
+    seen: list[Seen] | None = None,
+    spread: List | None = None,
+) -> dict[str, Any]:
+    """Return what the message, or an element of a list, is built from. RowRefused."""
+    cells, found = part.cells(document.finder, chain)
+    values = part.plan.values(cells, notes)
+    for elements in found:
+        if elements:
+            document.read.update(map(id, elements))
+    if seen is not None:
+        seen.append(Seen(prefix, part, cells, found))
+    for one in part.lists:
+        items = _inner(values, one.name)
+        for inner in one.chains(document.finder, chain):
+            mark = len(seen) if seen is not None else 0
+            where = f"{prefix}{one.name}[{len(items)}]."
+            item: Any = read_part(one.part, document, inner, notes, prefix=where, seen=seen)
+            whole = item.pop(ITSELF, None)
+            item = {**whole, **item} if isinstance(whole, dict) else whole if whole is not None else item
+            if item != {}:
+                items.append(item)
+            elif seen is not None:
+                del seen[mark:]
+        if one is not spread and 0 < one.items_max < len(items):
+            raise RowRefused(
+                f"the list {one.name} has {len(items)} elements, and a message takes {one.items_max}",
+                cure="have it sent in parts, or let the profile spread it over several messages",
+                code="LF-ROW-LIST",
+            )
+    return {name: value for name, value in values.items() if value != []} if part.lists else values
+
+
+def _inner(values: dict[str, Any], path: str) -> list[Any]:
+    """Return the list at a path, made where it is not there."""
+    *parents, name = path.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+    found: list[Any] = values.setdefault(name, [])
+    return found
+
+
+def _with_notes(record: Record, notes: list[RowWarning]) -> Record:
+    outcome = record.outcome
+    if not isinstance(outcome, Converted):
+        return record
+    warnings = outcome.message.provenance.warnings  # type: ignore[attr-defined]  # every message has it
+    warnings.extend(code for code in dict.fromkeys(note.code for note in notes) if code not in warnings)
+    return record._replace(outcome=outcome._replace(warnings=(*outcome.warnings, *notes)))
+
+
+def _lineage(document: Document, kind: Kind, chain: Chain, record: int, first: int) -> tuple[Lineage, ...]:
+    """Return where each field came from, by reading the record again with every element noted."""
+    seen: list[Seen] = []
+    read_part(kind.part, document, chain, [], seen=seen, spread=kind.spread)
+    items = [item for one in seen for item in _part_lineage(document, one, record)]
+    if kind.spread is None:
+        return tuple(items)
+    return tuple(_of_spread(items, kind.spread, first))
+
+
+def _of_spread(items: list[Lineage], spread: List, first: int) -> Iterator[Lineage]:
+    """Yield the lineage of one of several messages: of its own elements, counted from 0, and of all other fields."""
+    for item in items:
+        name, _, rest = item.field.partition("[")
+        if name != spread.name:
+            yield item
+            continue
+        number, _, rest = rest.partition("]")
+        if first <= int(number) < first + spread.items_max:
+            yield item._replace(field=f"{name}[{int(number) - first}]{rest}")
+
+
+def _part_lineage(document: Document, seen: Seen, record: int) -> Iterator[Lineage]:
+    for step in seen.part.plan.steps:
+        if step.conditional and step.fill(seen.cells, []) is None:
+            continue
+        field = f"{seen.prefix}{step.path}" if step.path != ITSELF else seen.prefix.rstrip(".")
+        if not step.places:
+            yield Lineage(field, record, 1, "", "", step.verb)
+        for number, place in enumerate(step.places):
+            for element in seen.found[place]:
+                start, end = document.range_of(element)
+                raw = element.text
+                if step.kind == "paper":
+                    raw = paper_names(raw) if number == 0 else ""
+                verb = done_to(raw, step.kind, step.verb)
+                path = seen.part.sources[place].text
+                yield Lineage(field, record, element.line, path, raw, verb, start, end)

@@ -1,0 +1,242 @@
+"""The records of a tree-shaped dialect, compiled: where each kind stands, and what is read from which path.
+
+A part is what is read from one element: its paths become cells, by place, and a plan (adapters/plan.py) makes values of
+them, exactly as of the columns of a table. A list in a part is another part, read once for every element that is found.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from adapters.conditions import Condition, condition
+from adapters.errors import ProfileRefused, RowRefused
+from adapters.paths import Chain, Finder, Path, alternatives
+from adapters.plan import ITSELF, Plan, field_at, plan_of
+from adapters.profile import Each, Mapping_, Profile, Record
+from adapters.tree import Element, Several
+from schemas import registry
+from schemas.errors import UnknownType
+from schemas.v1 import field_class_pb2
+
+
+@dataclass(frozen=True)
+class Source:
+    """One `from` of a profile: what fills one cell."""
+
+    text: str
+    paths: tuple[Path, ...]
+    single: bool
+    """Whether several texts are ambiguous."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is read from one element."""
+
+    sources: tuple[Source, ...]
+    plan: Plan
+    lists: tuple["List", ...]
+
+    def cells(self, finder: Finder, chain: Chain) -> tuple[list[str], list[list[Element]]]:
+        """Return the texts of its paths, and the elements that they stand in. RowRefused when one stands twice."""
+        cells, found = [], []
+        for source in self.sources:
+            elements = find(source.paths, finder, chain)
+            found.append(elements)
+            if not elements:
+                cells.append("")
+            elif len(elements) == 1:
+                cells.append(elements[0].text)
+            elif source.single:
+                raise _twice(source.text)
+            else:
+                cells.append(Several(tuple(element.text for element in elements)))
+        return cells, found
+
+
+@dataclass(frozen=True)
+class List:
+    """A repeated field that is filled element by element."""
+
+    name: str
+    over: tuple[Path, ...]
+    only: Condition | None
+    part: Part
+    items_max: int
+    """Most elements that one message takes; 0 for no limit."""
+
+    def chains(self, finder: Finder, chain: Chain) -> list[Chain]:
+        """Return the elements of the source, each with its parents."""
+        for path in self.over:
+            found = finder.chains(path, chain)
+            if found:
+                return [one for one in found if self.only is None or holds(self.only, finder, one)]
+        return []
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of record."""
+
+    record: Record
+    at: Path | None
+    """None for the root."""
+    only: Condition | None
+    part: Part
+    spread: List | None
+
+    def chains(self, finder: Finder, root: Element) -> list[Chain]:
+        """Return the elements that are records of this kind, but for the condition."""
+        return [(root,)] if self.at is None else finder.chains(self.at, (root,))
+
+
+def find(paths: tuple[Path, ...], finder: Finder, chain: Chain) -> list[Element]:
+    """Return the elements with text of the first alternative that has any."""
+    for path in paths:
+        found = [element for element in finder.elements(path, chain) if element.text and not element.text.isspace()]
+        if found:
+            return found
+    return []
+
+
+def holds(only: Condition, finder: Finder, chain: Chain) -> bool:
+    """Say whether a condition holds of an element. RowRefused when a path that it asks for stands twice."""
+    row = {}
+    for name in only.names:
+        found = find(alternatives(name), finder, chain)
+        if len(found) > 1:
+            raise _twice(name)
+        row[name] = found[0].text.strip() if found else ""
+    return only.holds(row)
+
+
+def _twice(path: str) -> RowRefused:
+    refused = RowRefused(
+        f"element {path} stands twice, and the message has one place for it",
+        cure="have the sending system write it once, or give the profile a path that tells which one",
+        code="LF-ROW-REPEATED",
+    )
+    refused.column = path
+    return refused
+
+
+@cache
+def kinds_of(profile: Profile) -> dict[str, Kind]:
+    """Return a profile's kinds of records by label. ProfileRefused when one cannot be."""
+    file = profile.file
+    records = file.record
+    if not records and file.target is not None:
+        records = [Record(message=file.target.message, field=file.field)]
+    found = {}
+    for record in records:
+        if record.label in found:
+            raise ProfileRefused(
+                f"{profile.name} has two records {record.label}", cure="give each its own code or name"
+            )
+        found[record.label] = _kind(profile, record)
+    return found
+
+
+def fields_of(profile: Profile, record: Record) -> dict[str, Mapping_]:
+    """Return the fields of one kind of record: its groups', and its own, which win."""
+    fields: dict[str, Mapping_] = {}
+    for group in record.use:
+        fields |= profile.file.group.get(group, {})
+    return fields | record.field
+
+
+def lists_of(profile: Profile, record: Record) -> dict[str, Each]:
+    """Return the lists of one kind of record: its groups', and its own, which win."""
+    lists: dict[str, Each] = {}
+    for group in record.use:
+        lists |= profile.file.group_each.get(group, {})
+    return lists | record.each
+
+
+def _kind(profile: Profile, record: Record) -> Kind:
+    try:
+        descriptor = registry.descriptor_of(record.message)
+    except UnknownType as error:
+        raise ProfileRefused(f"{record.message} is no message of the shared language", cure="see schemas/v1") from error
+    fields = {**constants(record.const), **fields_of(profile, record)}
+    part = _part(profile, descriptor, None, fields, lists_of(profile, record))
+    spread = next((one for one in part.lists if one.name == record.spread), None)
+    if record.spread and (spread is None or not spread.items_max):
+        raise ProfileRefused(
+            f"{profile.name}: {record.spread} is no list of {record.label} that has a limit",
+            cure="leave spread out, or name one of its lists",
+            code="LF-MAP-PROFILE-WORD",
+        )
+    at = alternatives(record.at)[0] if record.at else None
+    return Kind(record, at, condition(record.condition) if record.condition else None, part, spread)
+
+
+def constants(const: Mapping[str, str]) -> dict[str, Any]:
+    """Return constants as fields."""
+    return {path: Mapping_.model_validate({"const": text}) for path, text in const.items()}
+
+
+def _part(
+    profile: Profile,
+    descriptor: Descriptor | None,
+    itself: FieldDescriptor | None,
+    fields: Mapping[str, Mapping_],
+    lists: Mapping[str, Each],
+) -> Part:
+    leaves = {}
+    for path in fields:
+        if path == ITSELF and itself is not None:
+            leaves[path] = itself
+        elif descriptor is None:
+            raise ProfileRefused(f"{profile.name}: {path} is no field of a list of texts", cure=f'write "{ITSELF}"')
+        else:
+            leaves[path] = field_at(descriptor, path, profile)
+    sources = _sources(fields, leaves)
+    columns = {source.text: place for place, source in enumerate(sources)}
+    message = GetMessageClass(descriptor) if descriptor is not None else Message
+    plan = plan_of(profile, message, leaves, fields, columns, tuple(columns), noun="element")
+    inner = tuple(_list(profile, descriptor, name, each) for name, each in lists.items())
+    return Part(sources, plan, inner)
+
+
+def _sources(fields: Mapping[str, Mapping_], leaves: Mapping[str, FieldDescriptor]) -> tuple[Source, ...]:
+    single: dict[str, bool] = {}
+    for path, verbs in fields.items():
+        whole = leaves[path].is_repeated and path != ITSELF and not path.endswith("]")
+        alone = not (whole or verbs.joins)
+        for text in verbs.sources:
+            single[text] = single.get(text, False) or alone
+        for text in looked_at(verbs):
+            single[text] = True
+    return tuple(Source(text, alternatives(text), alone) for text, alone in single.items())
+
+
+def looked_at(verbs: Mapping_) -> Iterator[str]:
+    """Yield the columns or paths that a field only looks at: for a currency, or for a condition."""
+    if verbs.parse.currency_from:
+        yield verbs.parse.currency_from
+    if isinstance(verbs.when, str):
+        yield from condition(verbs.when).names
+    elif verbs.when is not None:
+        yield verbs.when.source
+
+
+def _list(profile: Profile, descriptor: Descriptor | None, name: str, each: Each) -> List:
+    path = each.into or name
+    field = field_at(descriptor, path, profile) if descriptor is not None else None
+    if field is None or not field.is_repeated:
+        raise ProfileRefused(
+            f"{profile.name}: {path} is no repeated field",
+            cure="each fills repeated fields",
+            code="LF-MAP-PROFILE-FIELD",
+        )
+    fields = {**constants(each.const), **each.field}
+    part = _part(profile, field.message_type, field, fields, each.each)
+    only = condition(each.condition) if each.condition else None
+    items_max = field.GetOptions().Extensions[field_class_pb2.check].max_items
+    return List(path, alternatives(each.over), only, part, items_max)
