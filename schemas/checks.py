@@ -308,6 +308,12 @@ _RULES: tuple[_Rule, ...] = (
         "is false, though digits are hidden",
         "mark it as masked",
     ),
+    _Rule(
+        "Acknowledgement.message_id.required",
+        lambda answer: not (answer.message_id or answer.report_id),
+        "is missing, and so is report_id",
+        "say which message or report it answers",
+    ),
     _Rule("PhoneRef.e164.kind", _e164_disagrees, "and kind contradict each other", "set both, or only raw"),
     _Rule(
         "Attachment.sha256.content",

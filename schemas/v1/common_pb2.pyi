@@ -781,6 +781,7 @@ class Party(message.Message):
     PARTY_ID_FIELD_NUMBER: builtins.int
     URLS_FIELD_NUMBER: builtins.int
     COMMENT_FIELD_NUMBER: builtins.int
+    HOME_PHONE_FIELD_NUMBER: builtins.int
     given_name: builtins.str
     """Given name, where the source has it apart."""
     middle_name: builtins.str
@@ -875,6 +876,10 @@ class Party(message.Message):
     def urls(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Web sites."""
 
+    @builtins.property
+    def home_phone(self) -> PhoneRef:
+        """Telephone at home, where the source has it apart."""
+
     def __init__(
         self,
         *,
@@ -907,10 +912,11 @@ class Party(message.Message):
         party_id: builtins.str = ...,
         urls: abc.Iterable[builtins.str] | None = ...,
         comment: builtins.str = ...,
+        home_phone: PhoneRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed", "born_at", b"born_at", "employer", b"employer", "employer_address", b"employer_address", "employer_phone", b"employer_phone", "gender", b"gender", "organisation", b"organisation", "person", b"person", "politically_exposed", b"politically_exposed", "relation", b"relation", "role", b"role", "since", b"since", "until", b"until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed", "born_at", b"born_at", "employer", b"employer", "employer_address", b"employer_address", "employer_phone", b"employer_phone", "gender", b"gender", "home_phone", b"home_phone", "organisation", b"organisation", "person", b"person", "politically_exposed", b"politically_exposed", "relation", b"relation", "role", b"role", "since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed", "accounts", b"accounts", "addresses", b"addresses", "aliases", b"aliases", "birth_place", b"birth_place", "born_at", b"born_at", "comment", b"comment", "documents", b"documents", "emails", b"emails", "employer", b"employer", "employer_address", b"employer_address", "employer_phone", b"employer_phone", "family_name", b"family_name", "gender", b"gender", "given_name", b"given_name", "middle_name", b"middle_name", "nationality", b"nationality", "occupation", b"occupation", "organisation", b"organisation", "party_id", b"party_id", "person", b"person", "phones", b"phones", "politically_exposed", b"politically_exposed", "relation", b"relation", "residence", b"residence", "role", b"role", "since", b"since", "title", b"title", "until", b"until", "urls", b"urls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed", "accounts", b"accounts", "addresses", b"addresses", "aliases", b"aliases", "birth_place", b"birth_place", "born_at", b"born_at", "comment", b"comment", "documents", b"documents", "emails", b"emails", "employer", b"employer", "employer_address", b"employer_address", "employer_phone", b"employer_phone", "family_name", b"family_name", "gender", b"gender", "given_name", b"given_name", "home_phone", b"home_phone", "middle_name", b"middle_name", "nationality", b"nationality", "occupation", b"occupation", "organisation", b"organisation", "party_id", b"party_id", "person", b"person", "phones", b"phones", "politically_exposed", b"politically_exposed", "relation", b"relation", "residence", b"residence", "role", b"role", "since", b"since", "title", b"title", "until", b"until", "urls", b"urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__politically_exposed: _TypeAlias = typing.Literal["politically_exposed"]  # noqa: Y015
     _WhichOneofArgType__politically_exposed: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed"]  # noqa: Y015

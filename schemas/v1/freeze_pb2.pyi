@@ -249,6 +249,7 @@ class FreezeResult(message.Message):
     FAILURE_CAUSE_FIELD_NUMBER: builtins.int
     FEEDBACK_REMARK_FIELD_NUMBER: builtins.int
     SOURCE_SERIAL_FIELD_NUMBER: builtins.int
+    RELEASED_FIELD_NUMBER: builtins.int
     application_id: builtins.str
     """The order's number."""
     kind: FreezeKind.ValueType
@@ -315,6 +316,10 @@ class FreezeResult(message.Message):
     def executed_at(self) -> common_pb2.Instant:
         """When the bank acted."""
 
+    @builtins.property
+    def released(self) -> common_pb2.Money:
+        """Amount set free by this order."""
+
     def __init__(
         self,
         *,
@@ -337,9 +342,10 @@ class FreezeResult(message.Message):
         failure_cause: builtins.str = ...,
         feedback_remark: builtins.str = ...,
         source_serial: builtins.str = ...,
+        released: common_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["available", b"available", "balance", b"balance", "card", b"card", "case_context", b"case_context", "executed_at", b"executed_at", "expires_at", b"expires_at", "frozen", b"frozen", "provenance", b"provenance", "requested", b"requested", "result", b"result", "staff", b"staff", "starts_at", b"starts_at", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["available", b"available", "balance", b"balance", "card", b"card", "case_context", b"case_context", "executed_at", b"executed_at", "expires_at", b"expires_at", "frozen", b"frozen", "provenance", b"provenance", "released", b"released", "requested", b"requested", "result", b"result", "staff", b"staff", "starts_at", b"starts_at", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["application_id", b"application_id", "available", b"available", "balance", b"balance", "card", b"card", "case_context", b"case_context", "earlier_measures", b"earlier_measures", "executed_at", b"executed_at", "expires_at", b"expires_at", "failure_cause", b"failure_cause", "feedback_remark", b"feedback_remark", "frozen", b"frozen", "kind", b"kind", "provenance", b"provenance", "requested", b"requested", "result", b"result", "source_serial", b"source_serial", "staff", b"staff", "starts_at", b"starts_at", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["application_id", b"application_id", "available", b"available", "balance", b"balance", "card", b"card", "case_context", b"case_context", "earlier_measures", b"earlier_measures", "executed_at", b"executed_at", "expires_at", b"expires_at", "failure_cause", b"failure_cause", "feedback_remark", b"feedback_remark", "frozen", b"frozen", "kind", b"kind", "provenance", b"provenance", "released", b"released", "requested", b"requested", "result", b"result", "source_serial", b"source_serial", "staff", b"staff", "starts_at", b"starts_at", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -75,6 +75,7 @@ class MonitoringOrder(message.Message):
     APPLIED_AT_FIELD_NUMBER: builtins.int
     ATTACHMENTS_FIELD_NUMBER: builtins.int
     SOURCE_SERIAL_FIELD_NUMBER: builtins.int
+    MONITORING_ID_FIELD_NUMBER: builtins.int
     application_id: builtins.str
     """The requester's number for this order; with the sender it makes the order unique."""
     original_application_id: builtins.str
@@ -87,6 +88,8 @@ class MonitoringOrder(message.Message):
     """Anything else."""
     source_serial: builtins.str
     """Serial number of the requester's record."""
+    monitoring_id: builtins.str
+    """The requester's number for the monitoring itself, where it is another than the order's."""
     @builtins.property
     def case_context(self) -> common_pb2.CaseContext:
         """Why the message was sent and how it must be handled."""
@@ -171,10 +174,11 @@ class MonitoringOrder(message.Message):
         applied_at: common_pb2.Instant | None = ...,
         attachments: abc.Iterable[common_pb2.Attachment] | None = ...,
         source_serial: builtins.str = ...,
+        monitoring_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["account", b"account", "applied_at", b"applied_at", "bank", b"bank", "case_context", b"case_context", "case_type", b"case_type", "emergency", b"emergency", "expires_at", b"expires_at", "holder", b"holder", "holder_organisation", b"holder_organisation", "provenance", b"provenance", "staff", b"staff", "starts_at", b"starts_at", "subject_type", b"subject_type", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "application_id", b"application_id", "applied_at", b"applied_at", "attachments", b"attachments", "bank", b"bank", "case_context", b"case_context", "case_type", b"case_type", "emergency", b"emergency", "expires_at", b"expires_at", "holder", b"holder", "holder_organisation", b"holder_organisation", "kind", b"kind", "original_application_id", b"original_application_id", "provenance", b"provenance", "reason", b"reason", "remark", b"remark", "source_serial", b"source_serial", "staff", b"staff", "starts_at", b"starts_at", "subject_type", b"subject_type", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "application_id", b"application_id", "applied_at", b"applied_at", "attachments", b"attachments", "bank", b"bank", "case_context", b"case_context", "case_type", b"case_type", "emergency", b"emergency", "expires_at", b"expires_at", "holder", b"holder", "holder_organisation", b"holder_organisation", "kind", b"kind", "monitoring_id", b"monitoring_id", "original_application_id", b"original_application_id", "provenance", b"provenance", "reason", b"reason", "remark", b"remark", "source_serial", b"source_serial", "staff", b"staff", "starts_at", b"starts_at", "subject_type", b"subject_type", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,6 +203,8 @@ class MonitoringAnswer(message.Message):
     FAILURE_CAUSE_FIELD_NUMBER: builtins.int
     FEEDBACK_REMARK_FIELD_NUMBER: builtins.int
     SOURCE_SERIAL_FIELD_NUMBER: builtins.int
+    APPLIED_AT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     application_id: builtins.str
     """The order's number."""
     kind: MonitoringKind.ValueType
@@ -209,6 +215,8 @@ class MonitoringAnswer(message.Message):
     """The answerer's remark."""
     source_serial: builtins.str
     """Serial number of the answerer's record."""
+    reason: builtins.str
+    """Why the monitoring ended."""
     @builtins.property
     def case_context(self) -> common_pb2.CaseContext:
         """Why the message was sent and how it must be handled."""
@@ -249,6 +257,10 @@ class MonitoringAnswer(message.Message):
     def executed_at(self) -> common_pb2.Instant:
         """When it was done."""
 
+    @builtins.property
+    def applied_at(self) -> common_pb2.Instant:
+        """When the order that is answered was made."""
+
     def __init__(
         self,
         *,
@@ -267,10 +279,12 @@ class MonitoringAnswer(message.Message):
         failure_cause: builtins.str = ...,
         feedback_remark: builtins.str = ...,
         source_serial: builtins.str = ...,
+        applied_at: common_pb2.Instant | None = ...,
+        reason: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["account", b"account", "bank", b"bank", "case_context", b"case_context", "executed_at", b"executed_at", "expires_at", b"expires_at", "holder", b"holder", "provenance", b"provenance", "result", b"result", "staff", b"staff", "starts_at", b"starts_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["account", b"account", "applied_at", b"applied_at", "bank", b"bank", "case_context", b"case_context", "executed_at", b"executed_at", "expires_at", b"expires_at", "holder", b"holder", "provenance", b"provenance", "result", b"result", "staff", b"staff", "starts_at", b"starts_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "application_id", b"application_id", "bank", b"bank", "case_context", b"case_context", "executed_at", b"executed_at", "expires_at", b"expires_at", "failure_cause", b"failure_cause", "feedback_remark", b"feedback_remark", "holder", b"holder", "kind", b"kind", "provenance", b"provenance", "result", b"result", "source_serial", b"source_serial", "staff", b"staff", "starts_at", b"starts_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "application_id", b"application_id", "applied_at", b"applied_at", "bank", b"bank", "case_context", b"case_context", "executed_at", b"executed_at", "expires_at", b"expires_at", "failure_cause", b"failure_cause", "feedback_remark", b"feedback_remark", "holder", b"holder", "kind", b"kind", "provenance", b"provenance", "reason", b"reason", "result", b"result", "source_serial", b"source_serial", "staff", b"staff", "starts_at", b"starts_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

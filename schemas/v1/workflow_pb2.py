@@ -26,7 +26,7 @@ from schemas.v1 import common_pb2 as schemas_dot_v1_dot_common__pb2
 from schemas.v1 import field_class_pb2 as schemas_dot_v1_dot_field__class__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19schemas/v1/workflow.proto\x12\x0blianfang.v1\x1a\x17schemas/v1/common.proto\x1a\x1cschemas/v1/field_class.proto\"\x8a\x02\n\x07Receipt\x12 \n\nmessage_id\x18\x01 \x01(\x0c\x42\x0c\x88\xb5\x18\x01\x92\xb5\x18\x04\x08\x01\x18\x10\x12$\n\x0epayload_sha256\x18\x02 \x01(\x0c\x42\x0c\x88\xb5\x18\x01\x92\xb5\x18\x04\x08\x01\x18 \x12\x38\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.lianfang.v1.ReceiptOutcomeB\n\x88\xb5\x18\x01\x92\xb5\x18\x02\x08\x01\x12\x19\n\x04\x63ode\x18\x04 \x01(\tB\x0b\x88\xb5\x18\x01\x92\xb5\x18\x03\x18\x80\x01\x12\x1c\n\x0ereceived_at_ms\x18\x05 \x01(\x03\x42\x04\x88\xb5\x18\x01\x12\x17\n\tlog_index\x18\x06 \x01(\x04\x42\x04\x88\xb5\x18\x01\x12%\n\x11\x63heckpoint_sha256\x18\x07 \x01(\x0c\x42\n\x88\xb5\x18\x01\x92\xb5\x18\x02\x18 :\x04\x98\xb5\x18\x01\"\xe9\x02\n\x0f\x41\x63knowledgement\x12:\n\x0c\x63\x61se_context\x18\x01 \x01(\x0b\x32\x18.lianfang.v1.CaseContextB\n\x88\xb5\x18\x04\x92\xb5\x18\x02\x08\x01\x12.\n\x05staff\x18\x02 \x01(\x0b\x32\x19.lianfang.v1.StaffContextB\x04\x88\xb5\x18\x10\x12\x31\n\nprovenance\x18\x03 \x01(\x0b\x32\x17.lianfang.v1.ProvenanceB\x04\x88\xb5\x18\x04\x12 \n\nmessage_id\x18\x04 \x01(\x0c\x42\x0c\x88\xb5\x18\x04\x92\xb5\x18\x04\x08\x01\x18\x10\x12>\n\x06status\x18\x05 \x01(\x0e\x32\".lianfang.v1.AcknowledgementStatusB\n\x88\xb5\x18\x04\x92\xb5\x18\x02\x08\x01\x12\x34\n\x07reasons\x18\x06 \x03(\x0b\x32\x17.lianfang.v1.CodedValueB\n\x88\xb5\x18\x05\x92\xb5\x18\x02  \x12\x19\n\x04note\x18\x07 \x01(\tB\x0b\x88\xb5\x18\x0f\x92\xb5\x18\x03\x18\x80\x08:\x04\x98\xb5\x18\x01*\xcb\x01\n\x0eReceiptOutcome\x12\x1f\n\x1bRECEIPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18RECEIPT_OUTCOME_ACCEPTED\x10\x01\x12\x1d\n\x19RECEIPT_OUTCOME_DUPLICATE\x10\x02\x12\x1b\n\x17RECEIPT_OUTCOME_REFUSED\x10\x03\x12\x1b\n\x17RECEIPT_OUTCOME_EXPIRED\x10\x04\x12!\n\x1dRECEIPT_OUTCOME_GRANT_UNKNOWN\x10\x05*\xaf\x01\n\x15\x41\x63knowledgementStatus\x12&\n\"ACKNOWLEDGEMENT_STATUS_UNSPECIFIED\x10\x00\x12#\n\x1f\x41\x43KNOWLEDGEMENT_STATUS_RECEIVED\x10\x01\x12$\n ACKNOWLEDGEMENT_STATUS_VALIDATED\x10\x02\x12#\n\x1f\x41\x43KNOWLEDGEMENT_STATUS_REJECTED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19schemas/v1/workflow.proto\x12\x0blianfang.v1\x1a\x17schemas/v1/common.proto\x1a\x1cschemas/v1/field_class.proto\"\x8a\x02\n\x07Receipt\x12 \n\nmessage_id\x18\x01 \x01(\x0c\x42\x0c\x88\xb5\x18\x01\x92\xb5\x18\x04\x08\x01\x18\x10\x12$\n\x0epayload_sha256\x18\x02 \x01(\x0c\x42\x0c\x88\xb5\x18\x01\x92\xb5\x18\x04\x08\x01\x18 \x12\x38\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.lianfang.v1.ReceiptOutcomeB\n\x88\xb5\x18\x01\x92\xb5\x18\x02\x08\x01\x12\x19\n\x04\x63ode\x18\x04 \x01(\tB\x0b\x88\xb5\x18\x01\x92\xb5\x18\x03\x18\x80\x01\x12\x1c\n\x0ereceived_at_ms\x18\x05 \x01(\x03\x42\x04\x88\xb5\x18\x01\x12\x17\n\tlog_index\x18\x06 \x01(\x04\x42\x04\x88\xb5\x18\x01\x12%\n\x11\x63heckpoint_sha256\x18\x07 \x01(\x0c\x42\n\x88\xb5\x18\x01\x92\xb5\x18\x02\x18 :\x04\x98\xb5\x18\x01\"\x97\x04\n\x0f\x41\x63knowledgement\x12:\n\x0c\x63\x61se_context\x18\x01 \x01(\x0b\x32\x18.lianfang.v1.CaseContextB\n\x88\xb5\x18\x04\x92\xb5\x18\x02\x08\x01\x12.\n\x05staff\x18\x02 \x01(\x0b\x32\x19.lianfang.v1.StaffContextB\x04\x88\xb5\x18\x10\x12\x31\n\nprovenance\x18\x03 \x01(\x0b\x32\x17.lianfang.v1.ProvenanceB\x04\x88\xb5\x18\x04\x12\x1e\n\nmessage_id\x18\x04 \x01(\x0c\x42\n\x88\xb5\x18\x04\x92\xb5\x18\x02\x18\x10\x12>\n\x06status\x18\x05 \x01(\x0e\x32\".lianfang.v1.AcknowledgementStatusB\n\x88\xb5\x18\x04\x92\xb5\x18\x02\x08\x01\x12\x34\n\x07reasons\x18\x06 \x03(\x0b\x32\x17.lianfang.v1.CodedValueB\n\x88\xb5\x18\x05\x92\xb5\x18\x02  \x12\x19\n\x04note\x18\x07 \x01(\tB\x0b\x88\xb5\x18\x0f\x92\xb5\x18\x03\x18\x80\x08\x12\x1d\n\treport_id\x18\x08 \x01(\tB\n\x88\xb5\x18\x04\x92\xb5\x18\x02\x18@\x12\x37\n\x10\x61pplication_type\x18\t \x01(\x0b\x32\x17.lianfang.v1.CodedValueB\x04\x88\xb5\x18\x04\x12\x33\n\x0freport_ended_at\x18\n \x01(\x0b\x32\x14.lianfang.v1.InstantB\x04\x88\xb5\x18\x04\x12!\n\rsource_serial\x18\x0b \x01(\tB\n\x88\xb5\x18\x04\x92\xb5\x18\x02\x18@:\x04\x98\xb5\x18\x01*\xcb\x01\n\x0eReceiptOutcome\x12\x1f\n\x1bRECEIPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18RECEIPT_OUTCOME_ACCEPTED\x10\x01\x12\x1d\n\x19RECEIPT_OUTCOME_DUPLICATE\x10\x02\x12\x1b\n\x17RECEIPT_OUTCOME_REFUSED\x10\x03\x12\x1b\n\x17RECEIPT_OUTCOME_EXPIRED\x10\x04\x12!\n\x1dRECEIPT_OUTCOME_GRANT_UNKNOWN\x10\x05*\xaf\x01\n\x15\x41\x63knowledgementStatus\x12&\n\"ACKNOWLEDGEMENT_STATUS_UNSPECIFIED\x10\x00\x12#\n\x1f\x41\x43KNOWLEDGEMENT_STATUS_RECEIVED\x10\x01\x12$\n ACKNOWLEDGEMENT_STATUS_VALIDATED\x10\x02\x12#\n\x1f\x41\x43KNOWLEDGEMENT_STATUS_REJECTED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,21 +56,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACKNOWLEDGEMENT'].fields_by_name['provenance']._loaded_options = None
   _globals['_ACKNOWLEDGEMENT'].fields_by_name['provenance']._serialized_options = b'\210\265\030\004'
   _globals['_ACKNOWLEDGEMENT'].fields_by_name['message_id']._loaded_options = None
-  _globals['_ACKNOWLEDGEMENT'].fields_by_name['message_id']._serialized_options = b'\210\265\030\004\222\265\030\004\010\001\030\020'
+  _globals['_ACKNOWLEDGEMENT'].fields_by_name['message_id']._serialized_options = b'\210\265\030\004\222\265\030\002\030\020'
   _globals['_ACKNOWLEDGEMENT'].fields_by_name['status']._loaded_options = None
   _globals['_ACKNOWLEDGEMENT'].fields_by_name['status']._serialized_options = b'\210\265\030\004\222\265\030\002\010\001'
   _globals['_ACKNOWLEDGEMENT'].fields_by_name['reasons']._loaded_options = None
   _globals['_ACKNOWLEDGEMENT'].fields_by_name['reasons']._serialized_options = b'\210\265\030\005\222\265\030\002  '
   _globals['_ACKNOWLEDGEMENT'].fields_by_name['note']._loaded_options = None
   _globals['_ACKNOWLEDGEMENT'].fields_by_name['note']._serialized_options = b'\210\265\030\017\222\265\030\003\030\200\010'
+  _globals['_ACKNOWLEDGEMENT'].fields_by_name['report_id']._loaded_options = None
+  _globals['_ACKNOWLEDGEMENT'].fields_by_name['report_id']._serialized_options = b'\210\265\030\004\222\265\030\002\030@'
+  _globals['_ACKNOWLEDGEMENT'].fields_by_name['application_type']._loaded_options = None
+  _globals['_ACKNOWLEDGEMENT'].fields_by_name['application_type']._serialized_options = b'\210\265\030\004'
+  _globals['_ACKNOWLEDGEMENT'].fields_by_name['report_ended_at']._loaded_options = None
+  _globals['_ACKNOWLEDGEMENT'].fields_by_name['report_ended_at']._serialized_options = b'\210\265\030\004'
+  _globals['_ACKNOWLEDGEMENT'].fields_by_name['source_serial']._loaded_options = None
+  _globals['_ACKNOWLEDGEMENT'].fields_by_name['source_serial']._serialized_options = b'\210\265\030\004\222\265\030\002\030@'
   _globals['_ACKNOWLEDGEMENT']._loaded_options = None
   _globals['_ACKNOWLEDGEMENT']._serialized_options = b'\230\265\030\001'
-  _globals['_RECEIPTOUTCOME']._serialized_start=731
-  _globals['_RECEIPTOUTCOME']._serialized_end=934
-  _globals['_ACKNOWLEDGEMENTSTATUS']._serialized_start=937
-  _globals['_ACKNOWLEDGEMENTSTATUS']._serialized_end=1112
+  _globals['_RECEIPTOUTCOME']._serialized_start=905
+  _globals['_RECEIPTOUTCOME']._serialized_end=1108
+  _globals['_ACKNOWLEDGEMENTSTATUS']._serialized_start=1111
+  _globals['_ACKNOWLEDGEMENTSTATUS']._serialized_end=1286
   _globals['_RECEIPT']._serialized_start=98
   _globals['_RECEIPT']._serialized_end=364
   _globals['_ACKNOWLEDGEMENT']._serialized_start=367
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=728
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=902
 # @@protoc_insertion_point(module_scope)

@@ -139,12 +139,20 @@ class Acknowledgement(message.Message):
     STATUS_FIELD_NUMBER: builtins.int
     REASONS_FIELD_NUMBER: builtins.int
     NOTE_FIELD_NUMBER: builtins.int
+    REPORT_ID_FIELD_NUMBER: builtins.int
+    APPLICATION_TYPE_FIELD_NUMBER: builtins.int
+    REPORT_ENDED_AT_FIELD_NUMBER: builtins.int
+    SOURCE_SERIAL_FIELD_NUMBER: builtins.int
     message_id: builtins.bytes
-    """The message."""
+    """The message. This or report_id is given."""
     status: AcknowledgementStatus.ValueType
     """The word."""
     note: builtins.str
     """Anything else."""
+    report_id: builtins.str
+    """The sender's number for the report that this is about, where a local system answers and knows no message_id (TFMS 100402)."""
+    source_serial: builtins.str
+    """Serial number of the answerer's record."""
     @builtins.property
     def case_context(self) -> common_pb2.CaseContext:
         """Why the message was sent and how it must be handled."""
@@ -161,6 +169,14 @@ class Acknowledgement(message.Message):
     def reasons(self) -> containers.RepeatedCompositeFieldContainer[common_pb2.CodedValue]:
         """Why."""
 
+    @builtins.property
+    def application_type(self) -> common_pb2.CodedValue:
+        """Kind of that report, in the source's list."""
+
+    @builtins.property
+    def report_ended_at(self) -> common_pb2.Instant:
+        """When taking that report ended."""
+
     def __init__(
         self,
         *,
@@ -171,9 +187,13 @@ class Acknowledgement(message.Message):
         status: AcknowledgementStatus.ValueType = ...,
         reasons: abc.Iterable[common_pb2.CodedValue] | None = ...,
         note: builtins.str = ...,
+        report_id: builtins.str = ...,
+        application_type: common_pb2.CodedValue | None = ...,
+        report_ended_at: common_pb2.Instant | None = ...,
+        source_serial: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["case_context", b"case_context", "provenance", b"provenance", "staff", b"staff"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["application_type", b"application_type", "case_context", b"case_context", "provenance", b"provenance", "report_ended_at", b"report_ended_at", "staff", b"staff"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["case_context", b"case_context", "message_id", b"message_id", "note", b"note", "provenance", b"provenance", "reasons", b"reasons", "staff", b"staff", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["application_type", b"application_type", "case_context", b"case_context", "message_id", b"message_id", "note", b"note", "provenance", b"provenance", "reasons", b"reasons", "report_ended_at", b"report_ended_at", "report_id", b"report_id", "source_serial", b"source_serial", "staff", b"staff", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
