@@ -46,9 +46,9 @@ def encoding_of(data: bytes, allowed: list[str]) -> str:
     )
 
 
-def body_of(data: bytes) -> bytes:
-    """Return a file without its byte order mark."""
-    return data.removeprefix(codecs.BOM_UTF8)
+def body_of(data: bytes, encoding: str) -> bytes:
+    """Return a file without its byte order mark. In GB18030 the same three bytes are letters, and stay."""
+    return data.removeprefix(codecs.BOM_UTF8) if encoding == "utf-8" else data
 
 
 def _first_bad_byte(data: bytes, name: str) -> int | None:

@@ -33,7 +33,7 @@ class FailingRows:
         self._delimiter = source.delimiter
         header = read_table(data, source).header
         self._end = b"\r\n" if header.endswith(b"\r\n") else b"\n"
-        mark = codecs.BOM_UTF8 if len(body_of(data)) < len(data) else b""
+        mark = codecs.BOM_UTF8 if len(body_of(data, self._encoding)) < len(data) else b""
         self._parts = [mark + self._whole(header)]
 
     def add(self, outcome: Outcome, why: dict[str, Any]) -> None:

@@ -92,7 +92,7 @@ class Proposal:
 def infer(data: bytes, message: str, name: str, stated: Stated) -> Proposal:
     """Propose a profile for a table. FileRefused when it is none, or nothing in it is sure."""
     encoding = encoding_of(data, ["utf-8-sig", "gb18030"])
-    delimiter, rows = _rows(body_of(data), encoding)
+    delimiter, rows = _rows(body_of(data, encoding), encoding)
     place = _header(rows)
     headers = [identifier(tidy(cell)) for cell in rows[place]]
     below = [row for row in rows[place + 1 :] if len(row) == len(headers)]

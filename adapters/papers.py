@@ -5,7 +5,6 @@ name is never used as a path.
 """
 
 import base64
-import binascii
 from hashlib import sha256
 from typing import Any
 
@@ -44,7 +43,7 @@ def read_paper(setting: Setting) -> Read:
         name, _, encoded = text.partition("\u0002")
         try:
             content = base64.b64decode("".join(encoded.split()), validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error is one; letters beyond ASCII are another
             raise refuse(("LF-ROW-PAPER", "holds a paper that is not base64", "attach it again")) from error
         if not content:
             raise refuse(("LF-ROW-PAPER", "holds an empty paper", "attach it again"))

@@ -90,7 +90,7 @@ class _Lines:
 def read_table(data: bytes, source: Source) -> Table:
     """Find the header. FileRefused when the file has another encoding or no such header."""
     encoding = encoding_of(data, list(source.encodings))
-    rows = _records(_Lines(body_of(data), encoding, source.record_lines_max), source)
+    rows = _records(_Lines(body_of(data, encoding), encoding, source.record_lines_max), source)
     headers, columns, header = _find_header(rows, source)
     assert source.header is not None, "checked with the profile"
     needed = tuple(columns[name] for name in source.header.required)
