@@ -567,7 +567,7 @@ class NumberStatusQuery(message.Message):
     REASON_FIELD_NUMBER: builtins.int
     SOURCE_SERIAL_FIELD_NUMBER: builtins.int
     query_id: builtins.str
-    """The asker's number."""
+    """The asker's number; empty where the interface has none in its bodies, as CAMARA's have not."""
     hashed_number: builtins.str
     """Digest of the number, where the interface takes one instead."""
     reason: builtins.str
@@ -701,14 +701,17 @@ class NumberStatusAnswer(message.Message):
     CARRIER_FIELD_NUMBER: builtins.int
     ERROR_NOTE_FIELD_NUMBER: builtins.int
     SOURCE_SERIAL_FIELD_NUMBER: builtins.int
+    ERROR_STATUS_FIELD_NUMBER: builtins.int
     query_id: builtins.str
-    """The query's number."""
+    """The query's number; empty where the interface has none in its bodies. The envelope says which message is answered."""
     carrier: builtins.str
     """The telecom that answers."""
     error_note: builtins.str
     """Why there is no answer, in words."""
     source_serial: builtins.str
     """Serial number of the answerer's record."""
+    error_status: builtins.int
+    """Status of the interface's answer (HTTP), where there is none."""
     @builtins.property
     def case_context(self) -> common_pb2.CaseContext:
         """Why the message was sent and how it must be handled."""
@@ -756,9 +759,12 @@ class NumberStatusAnswer(message.Message):
         carrier: builtins.str = ...,
         error_note: builtins.str = ...,
         source_serial: builtins.str = ...,
+        error_status: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["case_context", b"case_context", "checked_at", b"checked_at", "error", b"error", "number", b"number", "provenance", b"provenance", "staff", b"staff", "subscriber", b"subscriber"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_error_status", b"_error_status", "case_context", b"case_context", "checked_at", b"checked_at", "error", b"error", "error_status", b"error_status", "number", b"number", "provenance", b"provenance", "staff", b"staff", "subscriber", b"subscriber"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["carrier", b"carrier", "case_context", b"case_context", "checked_at", b"checked_at", "checks", b"checks", "error", b"error", "error_note", b"error_note", "number", b"number", "provenance", b"provenance", "query_id", b"query_id", "source_serial", b"source_serial", "staff", b"staff", "subscriber", b"subscriber"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_error_status", b"_error_status", "carrier", b"carrier", "case_context", b"case_context", "checked_at", b"checked_at", "checks", b"checks", "error", b"error", "error_note", b"error_note", "error_status", b"error_status", "number", b"number", "provenance", b"provenance", "query_id", b"query_id", "source_serial", b"source_serial", "staff", b"staff", "subscriber", b"subscriber"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__error_status: _TypeAlias = typing.Literal["error_status"]  # noqa: Y015
+    _WhichOneofArgType__error_status: _TypeAlias = typing.Literal["_error_status", b"_error_status"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_status) -> _WhichOneofReturnType__error_status | None: ...
