@@ -112,10 +112,12 @@ def _check_part(
     for path, verbs in fields.items():
         _check_verbs(profile, path, verbs, field_at(descriptor, path, profile) if path != ITSELF else None)
     for name, each in lists.items():
-        inner = field_at(descriptor, each.into or name, profile)
-        if ITSELF in each.field:
-            _check_verbs(profile, name, each.field[ITSELF], inner)
-        within = {path: verbs for path, verbs in each.field.items() if path != ITSELF}
+        for group in each.use:
+            _known(profile, group, tuple(profile.file.group), "group")
+        inner, filled = field_at(descriptor, each.into or name, profile), fields_of(profile, each)
+        if ITSELF in filled:
+            _check_verbs(profile, name, filled[ITSELF], inner)
+        within = {path: verbs for path, verbs in filled.items() if path != ITSELF}
         if inner.message_type is not None:
             _check_part(profile, inner.message_type, {**constants(each.const), **within}, each.each)
 

@@ -3,7 +3,7 @@
 - [profile] names it, [source] says how the dialect is written, [target] what it becomes, [field."path"] how.
 - The verbs of a field are a closed set: from, const, join, split, parse, scale, map, when, check.
 - Code tables stand in [table.name]; an unknown key anywhere is an error that names the nearest known one.
-- A file `x.records.toml` holds what several profiles share; `include` in [profile] draws it in.
+- Files `x.records.toml` hold what several profiles share; `include` in [profile] draws one or several in.
 """
 
 import difflib
@@ -30,7 +30,8 @@ class About(_Strict):
     name: Name
     version: Annotated[str, StringConstraints(min_length=1, max_length=32)]
     title: Annotated[str, StringConstraints(min_length=1, max_length=120)]
-    include: str = ""
+    include: str | list[str] = ""
+    """Files beside it that it draws in, in this order."""
 
 
 class Header(_Strict):
@@ -168,6 +169,8 @@ class Each(_Strict):
     """CEL condition: elements for which it does not hold are passed over."""
     into: str = ""
     """The repeated field, where it is not the name in brackets: several lists may fill one."""
+    use: list[str] = []
+    """Groups of fields that it shares with others."""
     const: dict[str, str] = {}
     field: dict[str, Mapping_] = {}
     """By path from the element; "." is the element itself."""
@@ -275,9 +278,10 @@ def parse_profile(text: str, beside: Mapping[str, str] | None = None, where: str
     """Read the form of one profile; `beside` holds the files it may include. ProfileRefused, with a nearest known key."""
     try:
         data = tomllib.loads(text)
-        include = str(data.get("profile", {}).get("include", ""))
-        if include:
-            data = _merged(data, tomllib.loads(dict(beside or {})[include]))
+        include = data.get("profile", {}).get("include", "")
+        for name in reversed([include] if isinstance(include, str) else include):
+            if name:
+                data = _merged(data, tomllib.loads(dict(beside or {})[name]))
     except tomllib.TOMLDecodeError as error:
         raise ProfileRefused(f"{where} is not TOML: {error}", cure="correct the file at that line") from error
     except KeyError as error:
@@ -291,7 +295,8 @@ def parse_profile(text: str, beside: Mapping[str, str] | None = None, where: str
 
 
 def _merged(data: dict[str, Any], included: dict[str, Any]) -> dict[str, Any]:
-    return {**included, **data, "table": {**included.get("table", {}), **data.get("table", {})}}
+    named = {key: {**included.get(key, {}), **data.get(key, {})} for key in ("group", "group_each", "table")}
+    return {**included, **data, **named, "record": [*included.get("record", []), *data.get("record", [])]}
 
 
 SHORT_FORMS = (("parse", "as"), ("map", "table"), ("split", "at"))

@@ -84,7 +84,7 @@ def kinds_read(profile: Profile, *, written: bool = False) -> tuple[Kind, ...]:
     """Return the kinds of records that a profile reads; with `written`, those that it writes too."""
     kinds, reads = kinds_of(profile), profile.file.source.reads
     prefix = profile.file.code_prefix
-    return tuple(kind for label, kind in kinds.items() if written or not reads or f"{prefix}{label}" in reads)
+    return tuple(kind for kind in kinds.values() if written or not reads or f"{prefix}{kind.record.label}" in reads)
 
 
 class _Reader:

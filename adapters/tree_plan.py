@@ -127,23 +127,22 @@ def _twice(path: str) -> RowRefused:
 
 @cache
 def kinds_of(profile: Profile) -> dict[str, Kind]:
-    """Return a profile's kinds of records by label. ProfileRefused when one cannot be."""
+    """Return a profile's kinds of records by label, or code and name. ProfileRefused when one cannot be."""
     file = profile.file
     records = file.record
     if not records and file.target is not None:
         records = [Record(message=file.target.message, field=file.field)]
     found = {}
     for record in records:
-        if record.label in found:
-            raise ProfileRefused(
-                f"{profile.name} has two records {record.label}", cure="give each its own code or name"
-            )
-        found[record.label] = _kind(profile, record)
+        key = f"{record.code} {record.name}" if record.code and record.name else record.label
+        if key in found:
+            raise ProfileRefused(f"{profile.name} has two records {key}", cure="give each its own code or name")
+        found[key] = _kind(profile, record)
     return found
 
 
-def fields_of(profile: Profile, record: Record) -> dict[str, Mapping_]:
-    """Return the fields of one kind of record: its groups', and its own, which win."""
+def fields_of(profile: Profile, record: Record | Each) -> dict[str, Mapping_]:
+    """Return the fields of one kind of record, or of a list's elements: its groups', and its own, which win."""
     fields: dict[str, Mapping_] = {}
     for group in record.use:
         fields |= profile.file.group.get(group, {})
@@ -217,9 +216,10 @@ def _sources(fields: Mapping[str, Mapping_], leaves: Mapping[str, FieldDescripto
 
 
 def looked_at(verbs: Mapping_) -> Iterator[str]:
-    """Yield the columns or paths that a field only looks at: for a currency, or for a condition."""
-    if verbs.parse.currency_from:
-        yield verbs.parse.currency_from
+    """Yield the columns or paths that a field only looks at: for a currency, a year, or a condition."""
+    yield from filter(None, (verbs.parse.currency_from, verbs.parse.year_from))
+    for choice in verbs.choose:
+        yield from condition(choice.condition).names
     if isinstance(verbs.when, str):
         yield from condition(verbs.when).names
     elif verbs.when is not None:
@@ -235,7 +235,7 @@ def _list(profile: Profile, descriptor: Descriptor | None, name: str, each: Each
             cure="each fills repeated fields",
             code="LF-MAP-PROFILE-FIELD",
         )
-    fields = {**constants(each.const), **each.field}
+    fields = {**constants(each.const), **fields_of(profile, each)}
     part = _part(profile, field.message_type, field, fields, each.each)
     only = condition(each.condition) if each.condition else None
     items_max = field.GetOptions().Extensions[field_class_pb2.check].max_items
