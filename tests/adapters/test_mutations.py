@@ -1,0 +1,153 @@
+"""Every profile against its own files, spoilt: cut off, doubled, saved in another encoding, with NULs, columns shuffled.
+
+Whatever was done to a file, it becomes messages and records held back, or is refused with a code. No number comes out that
+did not stand in the file as it was, unless the message says that its record may be cut off.
+"""
+
+import csv
+import io
+import random
+import time
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+import adapters
+from adapters.convert import convert
+from adapters.errors import FileRefused
+from adapters.golden import Case, cases_in
+from adapters.model import Converted
+from schemas.v1 import common_pb2
+from tests.adapters.samples import samples_of
+
+CUTS = 24
+CASES = [
+    pytest.param(name, case, id=f"{name}-{case.name}")
+    for name in sorted(adapters.profiles())
+    for case in [*cases_in(resources.files("adapters") / "profiles" / f"{name}.golden"), *samples_of(name)]
+]
+MAY_BE_CUT = "unended_last_line"
+
+
+def outcomes(name: str, data: bytes, case: Case) -> list[Any]:
+    """Return what a file becomes; nothing when it is refused, with a code and a cure, in time."""
+    began = time.monotonic()
+    found: list[Any] = []
+    refusals: list[Any] = []
+    try:
+        found = list(convert(adapters.profiles()[name], data, case.companions))
+    except FileRefused as error:
+        refusals.append(error)
+    assert time.monotonic() - began < 10
+    for outcome in [*refusals, *found]:
+        if not isinstance(outcome, Converted):
+            assert outcome.code.startswith("LF-")
+            assert outcome.cause
+            assert outcome.cure
+    return found
+
+
+def numbers(message: Any) -> Iterator[str]:
+    """Yield every amount and every account number in a message."""
+    for field, value in message.ListFields():
+        items = value if field.is_repeated else [value]
+        for item in items:
+            if isinstance(item, common_pb2.Money):
+                yield f"{item.minor_units} {item.currency}"
+            elif isinstance(item, common_pb2.AccountRef):
+                yield item.number
+            if isinstance(item, Message):
+                yield from numbers(item)
+
+
+def all_numbers(found: list[Any]) -> set[str]:
+    """Return every number in the messages that do not say that they may be cut off."""
+    messages = [outcome.message for outcome in found if isinstance(outcome, Converted)]
+    return {
+        number for message in messages if MAY_BE_CUT not in message.provenance.warnings for number in numbers(message)
+    }
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_a_file_that_is_cut_off_invents_no_number(name: str, case: Case) -> None:
+    """A file cut at any of many places gives what stood before the cut, or is refused."""
+    whole = all_numbers(outcomes(name, case.data, case))
+    chance = random.Random(len(case.data))
+    for _ in range(CUTS):
+        cut = chance.randrange(len(case.data))
+        assert all_numbers(outcomes(name, case.data[:cut], case)) <= whole, f"cut at {cut}"
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_a_file_that_stands_twice_in_itself_invents_no_number(name: str, case: Case) -> None:
+    """A file written twice into one gives its records twice, or is refused."""
+    whole = all_numbers(outcomes(name, case.data, case))
+    assert all_numbers(outcomes(name, case.data + case.data, case)) <= whole
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_nuls_invent_no_number(name: str, case: Case) -> None:
+    """A NUL anywhere is passed over, refuses the file, or holds the record back."""
+    whole = all_numbers(outcomes(name, case.data, case))
+    chance = random.Random(len(case.data))
+    for _ in range(CUTS // 2):
+        place = chance.randrange(len(case.data))
+        spoilt = case.data[:place] + b"\0" + case.data[place:]
+        assert all_numbers(outcomes(name, spoilt, case)) <= whole, f"NUL at {place}"
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_a_file_saved_in_another_encoding_says_the_same_or_is_refused(name: str, case: Case) -> None:
+    """UTF-8 and GB18030 give the same numbers; UTF-16 and Latin-1 give those or none."""
+    whole = all_numbers(outcomes(name, case.data, case))
+    for known in ("utf-8-sig", "gb18030"):
+        try:
+            text = case.data.decode(known)
+        except UnicodeDecodeError:
+            continue
+        for other in ("utf-8", "utf-8-sig", "gb18030", "utf-16", "latin-1"):
+            spoilt = text.encode(other, errors="ignore")
+            assert all_numbers(outcomes(name, spoilt, case)) <= whole, other
+        return
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        case
+        for case in CASES
+        if (source := adapters.profiles()[case.values[0]].file.source).format == "csv" and source.header is not None
+    ],
+)
+def test_the_order_of_columns_changes_nothing(name: str, case: Case) -> None:
+    """A table whose columns are shuffled becomes the same messages."""
+    source = adapters.profiles()[name].file.source
+    encoding = "utf-8-sig" if _is_utf8(case.data) else "gb18030"
+    rows = list(csv.reader(io.StringIO(case.data.decode(encoding), newline=""), delimiter=source.delimiter))
+    widest = max(len(row) for row in rows)
+    order = random.Random(widest).sample(range(1, widest), widest - 1)  # the first stays: a footer's word stands there
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=source.delimiter)
+    for row in rows:
+        writer.writerow([row[0], *(row[place] for place in order)] if len(row) == widest else row)
+    before = [str(found.message) for found in _strip(outcomes(name, case.data, case))]
+    after = [str(found.message) for found in _strip(outcomes(name, out.getvalue().encode(encoding), case))]
+    assert after == before
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _strip(found: list[Any]) -> list[Converted]:
+    messages = [outcome for outcome in found if isinstance(outcome, Converted)]
+    for outcome in messages:
+        outcome.message.ClearField("provenance")  # type: ignore[arg-type]  # every message that adapters make has one
+    return messages
