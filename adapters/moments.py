@@ -1,6 +1,7 @@
 """Moments: text ⇄ Instant, with the zone from the profile and marked as such.
 
-A format is written with yyyy, MM, dd, HH, mm, ss and SSS (each exactly that many digits) and M, d, H (one or two);
+A format is written with yyyy, yy, MM, dd, HH, mm, ss and SSS (each exactly that many digits) and M, d, H (one or two);
+years of two digits are of 1980 to 2079, as SWIFT reads them;
 anything else stands for itself. `epoch_s` and `epoch_ms` are counts since 1970 in UTC, and carry their zone. `iso8601` is
 a date and a time with T between them, any fraction of a second, and its offset where it has one (RFC 3339, XML Schema
 dateTime); what is finer than a millisecond stays in the raw text.
@@ -20,6 +21,7 @@ from schemas.v1 import common_pb2
 
 _TOKENS = {
     "yyyy": r"(?P<year>[0-9]{4})",
+    "yy": r"(?P<year>[0-9]{2})",
     "MM": r"(?P<month>[0-9]{2})",
     "dd": r"(?P<day>[0-9]{2})",
     "HH": r"(?P<hour>[0-9]{2})",
@@ -30,7 +32,7 @@ _TOKENS = {
     "d": r"(?P<day>[0-9]{1,2})",
     "H": r"(?P<hour>[0-9]{1,2})",
 }
-_SPLIT = re.compile(r"(yyyy|SSS|MM|dd|HH|mm|ss|M|d|H)")
+_SPLIT = re.compile(r"(yyyy|yy|SSS|MM|dd|HH|mm|ss|M|d|H)")
 _PARTS = ("year", "month", "day", "hour", "minute", "second", "milli")
 _EPOCH = {"epoch_s": 1000, "epoch_ms": 1}
 _ISO = "iso8601"
@@ -38,6 +40,8 @@ _ISO_FORM = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,12}))?([Zz]|[+-][0-9]{2}:[0-9]{2})?"
 )
 _OFFSET_H_MAX = 14
+_CENTURY_FROM = 80
+"""Two-digit years from here on are of the 1900s (SWIFT User Handbook, formats)."""
 _DAY_MS = 86_400_000
 _VALUE, _PROFILE = common_pb2.ZONE_SOURCE_VALUE, common_pb2.ZONE_SOURCE_PROFILE
 _PRECISION = {
@@ -184,6 +188,7 @@ def _write_iso(zone_name: str, value: Any) -> str:
 
 def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> Callable[[str, Notes], dict[str, Any] | None]:
     pattern, names, precision = _compiled(form)
+    short = "yy" in _SPLIT.findall(form)
     match_whole = pattern.fullmatch
     in_order = names == _PARTS[: len(names)]
 
@@ -196,6 +201,8 @@ def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> Callable[[st
             by_name = dict(zip(names, numbers, strict=True))
             numbers = [by_name.get(part, 0) for part in _PARTS]
         year, month, day, *clock = numbers
+        if short:
+            year += 1900 if year >= _CENTURY_FROM else 2000
         hour, minute, second, milli = (*clock, 0, 0, 0, 0)[:4]
         if hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 - a clock's hands
             raise refuse(_bad([form]))
@@ -229,6 +236,7 @@ def write_instant(form: str, zone_name: str, value: Any) -> str:
     moment = dt.datetime.fromtimestamp(value.utc_ms // 1000, tz=_UTC).astimezone(zone_of(zone_name or "UTC"))
     parts = {
         "yyyy": f"{moment.year:04}",
+        "yy": f"{moment.year % 100:02}",
         "MM": f"{moment.month:02}",
         "dd": f"{moment.day:02}",
         "HH": f"{moment.hour:02}",

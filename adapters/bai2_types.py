@@ -1,0 +1,35 @@
+"""What the codes of BAI2 mean: types of movements, and the fields that follow a type of funds (BAI2 guide, appendix A)."""
+
+import re
+
+from adapters.errors import RowRefused
+
+FUNDS: dict[str, tuple[str, ...]] = {
+    "S": ("available_today", "available_next_day", "available_later"),
+    "V": ("value_date", "value_time"),
+}
+"""Fields that follow a funds type. D is followed by a number and as many pairs."""
+
+_TYPE = re.compile(r"[0-9]{3}")
+_KINDS = (
+    (range(100, 400), "credit"),
+    (range(400, 700), "debit"),
+    (range(700, 800), "loan"),
+    (range(890, 891), "none"),
+    (range(920, 960), "credit"),
+    (range(960, 1000), "debit"),
+)
+"""Ranges of type codes of movements; from 900 on they are a bank's own."""
+
+
+def kind_of(code: str) -> str:
+    """Return what a type code of a movement means for the account. RowRefused when it is no type of movement."""
+    if _TYPE.fullmatch(code):
+        for codes, kind in _KINDS:
+            if int(code) in codes:
+                return kind
+    raise RowRefused(
+        "the type code of a movement is none of BAI2",
+        cure="have the bank send the file again; nothing of this account was used",
+        code="LF-BAI2-FIELD",
+    )
