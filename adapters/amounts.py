@@ -4,13 +4,30 @@ import re
 from typing import Any
 
 from adapters.kinds import LOSSY, Notes, Read, Setting, identifier, refuse
+from adapters.profile import Mapping_
 
 _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _SCIENTIFIC = re.compile(r"[+-]?[0-9.]+[eE][+-]?[0-9]+")
 _SIGNS = "¥￥$€£"
 _MINOR_UNITS_MAX = 2**63 - 1
 _PLAIN_DIGITS = 19
+_MINOR_DIGITS = {
+    **dict.fromkeys(
+        ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV"), 0
+    ),
+    **dict.fromkeys(("XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
+"""ISO 4217: decimal places of the minor unit, of currencies that have not two."""
+_OWN_CURRENCY = re.compile(r"([A-Z]{3}) ?(?=[-+0-9.])")
+"""An amount may name its currency itself: CNY 12.50."""
 _BAD = ("LF-ROW-AMOUNT", "does not hold an amount", "correct it at the source, for example 1234.56")
+
+
+def decimals_of(verbs: Mapping_, currency: str) -> int:
+    """Return the decimal places of an amount's minor unit: the profile's word, else the currency's own (ISO 4217)."""
+    return verbs.scale if "scale" in verbs.model_fields_set else _MINOR_DIGITS.get(currency, verbs.scale)
 
 
 def minor_units(text: str, decimals: int) -> int:
@@ -49,12 +66,40 @@ def _written_otherwise(text: str, decimals: int) -> int:
 
 def read_money(setting: Setting) -> Read:
     """A Money in the profile's currency, marked as assumed; `currency_from` overrides it where the record names one."""
-    decimals, currency = setting.verbs.scale, setting.profile.source.currency
+    currency = setting.profile.source.currency
+    decimals = decimals_of(setting.verbs, currency)
+    comma = setting.verbs.parse.decimal == ","
 
     def read(text: str, _: Notes) -> dict[str, Any]:
+        if comma:
+            text = _with_point(text)
+        own = _OWN_CURRENCY.match(text)
+        if own is not None:
+            return {
+                "minor_units": minor_units(text[own.end() :], decimals_of(setting.verbs, own[1])),
+                "currency": own[1],
+            }
         return {"minor_units": minor_units(text, decimals), "currency": currency, "currency_assumed": True}
 
     return read
+
+
+def _with_point(text: str) -> str:
+    """Return an amount whose decimal mark is a comma with a point. RowRefused when the comma may be anything else."""
+    if "." in text or text.count(",") > 1:
+        raise refuse(_BAD)
+    return text.replace(",", ".")
+
+
+def read_magnitude(setting: Setting) -> Read:
+    """A Money without its sign, where the sign says which way the money went and the direction is read from it."""
+    read = read_money(setting)
+
+    def read_unsigned(text: str, notes: Notes) -> dict[str, Any]:
+        money = read(text, notes)
+        return {**money, "minor_units": abs(money["minor_units"])}
+
+    return read_unsigned
 
 
 def read_currency(setting: Setting, text: str) -> str:
@@ -66,8 +111,10 @@ def read_currency(setting: Setting, text: str) -> str:
     return code
 
 
-def write_money(decimals: int, value: Any) -> str:
-    """Return an amount with its decimal places."""
+def write_money(decimals: int, value: Any, decimal: str = ".") -> str:
+    """Return an amount with its decimal places. A comma always stands, as SWIFT demands, a point only where it must."""
     sign = "-" if value.minor_units < 0 else ""
     digits = str(abs(value.minor_units)).rjust(decimals + 1, "0")
-    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}" if decimals else f"{sign}{digits}"
+    whole = f"{sign}{digits[:-decimals]}" if decimals else f"{sign}{digits}"
+    part = digits[-decimals:] if decimals else ""
+    return f"{whole}{decimal}{part}" if part or decimal == "," else whole

@@ -58,7 +58,7 @@ def _check_table(profile: Profile) -> None:
     if source.header is None:
         raise ProfileRefused(f"{profile.name} has no [source.header]", cure="say how its header line is found")
     known = tuple(source.columns)
-    for column in (*source.header.required, *([source.group_by] if source.group_by else [])):
+    for column in (*source.header.required, *filter(None, (source.group_by, source.sheet_column))):
         _known(profile, column, known, "column")
     spellings = [spelling for names in source.columns.values() for spelling in names]
     for spelling in spellings:
@@ -89,7 +89,7 @@ def _check_records(profile: Profile) -> None:
     file = profile.file
     if not file.record and file.target is None:
         raise ProfileRefused(f"{profile.name} has neither [[record]] nor [target]", cure="say what a record becomes")
-    if file.writing is not None and not file.writing.root:
+    if file.writing is not None and file.source.format == "xml" and not file.writing.root:
         raise ProfileRefused(f"{profile.name} has a [writing] without root", cure="name the root element")
     labels = [f"{file.code_prefix}{record.label}" for record in file.record]
     for code in (*file.source.reads, *(file.writing.writes if file.writing is not None else ())):
@@ -156,7 +156,7 @@ def _check_verbs(profile: Profile, path: str, verbs: Mapping_, leaf: FieldDescri
 def _check_kind(profile: Profile, path: str, verbs: Mapping_, leaf: FieldDescriptor) -> None:
     made = READERS_OF_KINDS[verbs.parse.kind][1]
     held = leaf.message_type.full_name if leaf.message_type is not None else ""
-    if made != held and not verbs.const:
+    if made != held and not verbs.const and not verbs.choose:
         raise ProfileRefused(
             f"{profile.name}: {path} is {held or 'no message'}, and {verbs.parse.kind} makes {made or 'none'}",
             cure="choose the kind that the field holds",
@@ -164,7 +164,7 @@ def _check_kind(profile: Profile, path: str, verbs: Mapping_, leaf: FieldDescrip
     if leaf.enum_type is None:
         return
     words = profile.file.table[verbs.map.table].values() if verbs.map is not None else []
-    for word in (*words, *([verbs.const] if verbs.const else [])):
+    for word in (*words, *([verbs.const] if verbs.const else []), *(choice.const for choice in verbs.choose)):
         _known(profile, word, tuple(leaf.enum_type.values_by_name), "value")
 
 

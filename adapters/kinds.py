@@ -262,8 +262,9 @@ def write_account(value: Any) -> str:
     return f"{value.number}_{value.sub_account}" if value.sub_account else str(value.number)
 
 
-def read_bank(_: Setting) -> Read:
-    """A BankRef: twelve digits are a CNAPS number, anything else is local."""
+def read_bank(setting: Setting) -> Read:
+    """A BankRef: of the scheme that the profile names; else twelve digits are a CNAPS number, anything else is local."""
+    scheme = setting.verbs.parse.scheme
 
     def read(text: str, _notes: Notes) -> dict[str, Any]:
         code = identifier(text)
@@ -271,6 +272,8 @@ def read_bank(_: Setting) -> Read:
             raise refuse(LOSSY)
         if len(code) > 35:  # noqa: PLR2004 - the language's limit
             raise refuse(("LF-ROW-BANK", "does not hold an institution's number", "correct it at the source"))
+        if scheme:
+            return {"scheme": scheme, "code": code}
         is_cnaps = len(code) == 12 and code.isdecimal()  # noqa: PLR2004 - CNAPS has twelve digits
         return {"scheme": "CNAPS" if is_cnaps else "LOCAL", "code": code}
 

@@ -65,6 +65,8 @@ class HeldBack(NamedTuple):
     raw: bytes
     column: str = ""
     """Header or path of the cell at fault; empty where it is the whole record."""
+    context: bytes = b""
+    """What else tells it from records with the same bytes, as of one that became a message."""
 
 
 class Rendered(NamedTuple):

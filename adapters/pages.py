@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from adapters.plan import field_at
-from adapters.tree_plan import fields_of
 from adapters.profile import Mapping_, Profile
+from adapters.tree_plan import fields_of
 from schemas import registry
 from schemas.field_classes import INHERIT, field_class
 
@@ -146,7 +146,9 @@ def _verbs(verbs: Mapping_) -> str:
         )
     if verbs.map:
         steps.append(f"map {verbs.map.table}, unknown: {verbs.map.unknown}")
-    if verbs.when:
+    if isinstance(verbs.when, str):
+        steps.append(f"when {_code(verbs.when)}")
+    elif verbs.when:
         steps.append(f"when {_code(verbs.when.source)} is {_code(*verbs.when.among)}")
     if verbs.check.required:
         steps.append("required")

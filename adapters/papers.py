@@ -34,7 +34,7 @@ def media_type(content: bytes) -> str:
 
 
 def read_paper(setting: Setting) -> Read:
-    """An Attachment from a name and base64, as the XML reader hands papers over (adapters/markup.py)."""
+    """An Attachment from a name and base64, joined by U+0002, which neither can hold."""
     prefixes = setting.verbs.parse.prefixes
     numbers = {prefix: common_pb2.AttachmentKind.Value(name) for prefix, name in prefixes.items()}
     path = setting.path

@@ -13,7 +13,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from adapters.amounts import read_currency, read_money
+from adapters.amounts import decimals_of, read_currency, read_magnitude, read_money
 from adapters.conditions import condition
 from adapters.errors import ProfileRefused, RowRefused
 from adapters.kinds import (
@@ -37,6 +37,7 @@ from adapters.papers import paper_names, read_paper
 from adapters.phones import read_phone, read_tn
 from adapters.profile import Mapping_, Profile, ProfileFile
 from adapters.tree import texts_of
+from adapters.verbs import FORM, chosen, taken, with_year
 from schemas import registry
 from schemas.errors import UnknownType
 
@@ -58,6 +59,7 @@ READERS: dict[str, tuple[Callable[[Setting], Read], str]] = {
     "duration": (read_duration, ""),
     "hex": (read_hex, ""),
     "money": (read_money, "lianfang.v1.Money"),
+    "magnitude": (read_magnitude, "lianfang.v1.Money"),
     "instant": (read_instant, "lianfang.v1.Instant"),
     "paper": (read_paper, "lianfang.v1.Attachment"),
 }
@@ -161,7 +163,7 @@ def compile_plan(
     return plan_of(profile, message, leaves, fields, columns, headers)
 
 
-def plan_of(  # noqa: PLR0913, PLR0917 - what a plan is made of
+def plan_of(
     profile: Profile,
     message: type[Message],
     leaves: Mapping[str, FieldDescriptor],
@@ -221,6 +223,9 @@ def _step(
         fill: Fill = lambda _cells, _notes: value  # noqa: E731 - a step of its own
         conditional = verbs.when is not None
         return Step(_when(fill, verbs, columns), tuple(parents), name, path, "", (), "", "const", conditional)
+    if verbs.choose:
+        fill = _when(chosen(verbs, partial(_constant, leaf=leaf), columns), verbs, columns)
+        return Step(fill, tuple(parents), name, path, "", (), "", "choose", conditional=True)
     if not places and not verbs.check.required:
         return None
     if not places:
@@ -231,15 +236,20 @@ def _step(
     read = READERS[kind][0](replace(setting, path=path))
     if leaf.enum_type is not None:
         read = _to_number(read, leaf)
-    read = _checked(read, verbs)
+    read = taken(_checked(read, verbs), verbs)
     nulls = frozenset(file.source.null)
     fill = (
         _several(read, places[0], verbs, nulls) if _is_list(path, leaf, verbs) else _filled(read, places, verbs, nulls)
     )
-    fill = _with_currency(fill, setting, columns, leaf)
+    if verbs.parse.currency_from in columns:
+        fill = _with_currency(places, setting, columns[verbs.parse.currency_from])
+    if verbs.parse.negative is not None and verbs.parse.negative.source in columns:
+        fill = _signed(fill, columns[verbs.parse.negative.source], frozenset(verbs.parse.negative.among))
+    if verbs.parse.year_from in columns:
+        fill = with_year(fill, places[0], columns[verbs.parse.year_from])
     fill = _when(fill, verbs, columns)
     column = " + ".join(headers[place] for place in places)
-    conditional = verbs.when is not None or verbs.map is not None or verbs.split is not None
+    conditional = any(verb is not None for verb in (verbs.when, verbs.map, verbs.split)) or bool(verbs.take)
     return Step(fill, tuple(parents), name, path, column, places, kind, f"parse {kind}", conditional)
 
 
@@ -275,7 +285,7 @@ def _checked(read: Read, verbs: Mapping_) -> Read:
 
     def read_checked(text: str, notes: Notes) -> Any:
         if matches(text) is None:
-            raise refuse(("LF-ROW-PATTERN", "has not the form it must have", "correct it at the source"))
+            raise refuse(FORM)
         return read(text, notes)
 
     return read_checked
@@ -352,22 +362,39 @@ def _cut(read: Read, place: int, verbs: Mapping_, nulls: frozenset[str]) -> Fill
     return fill
 
 
-def _with_currency(fill: Fill, setting: Setting, columns: Mapping[str, int], leaf: FieldDescriptor) -> Fill:
-    column = setting.verbs.parse.currency_from
-    if column not in columns:
-        return fill
-    place = columns[column]
-    nulls = frozenset(setting.profile.source.null)
-    del leaf
+def _with_currency(places: tuple[int, ...], setting: Setting, place: int) -> Fill:
+    """Return what fills an amount whose currency the record names: that also says how many decimal places it has."""
+    verbs, nulls = setting.verbs, frozenset(setting.profile.source.null)
+    usual = setting.profile.source.currency
+    fills: dict[int, Fill] = {}
 
     def fill_money(cells: Cells, notes: Notes) -> Any:
-        money = fill(cells, notes)
         text = tidy(cells[place])
-        if money is not None and text not in nulls:
-            return {"minor_units": money["minor_units"], "currency": read_currency(setting, text)}
-        return money
+        there = any(tidy(cells[one]) not in nulls for one in places)
+        currency = read_currency(setting, text) if there and text not in nulls else ""
+        decimals = decimals_of(verbs, currency or usual)
+        fill = fills.get(decimals)
+        if fill is None:
+            read = READERS[verbs.parse.kind][0](replace(setting, verbs=verbs.model_copy(update={"scale": decimals})))
+            fill = fills[decimals] = _filled(taken(_checked(read, verbs), verbs), places, verbs, nulls)
+        money = fill(cells, notes)
+        return {"minor_units": money["minor_units"], "currency": currency} if money is not None and currency else money
 
     return fill_money
+
+
+def _signed(fill: Fill, place: int, negative: frozenset[str]) -> Fill:
+    """Return what fills an amount whose sign stands in another cell. An amount that has one of its own must agree."""
+
+    def fill_signed(cells: Cells, notes: Notes) -> Any:
+        money = fill(cells, notes)
+        if money is None or tidy(cells[place]) not in negative:
+            return money
+        if money["minor_units"] < 0:
+            raise refuse(("LF-ROW-AMOUNT", "is negative, and its mark says so too", "correct it at the source"))
+        return {**money, "minor_units": -money["minor_units"]}
+
+    return fill_signed
 
 
 def _when(fill: Fill, verbs: Mapping_, columns: Mapping[str, int]) -> Fill:
@@ -376,7 +403,7 @@ def _when(fill: Fill, verbs: Mapping_, columns: Mapping[str, int]) -> Fill:
     if isinstance(verbs.when, str):
         holds = condition(verbs.when)
         asked = [(name, columns[name]) for name in holds.names if name in columns]
-        absent = {name: "" for name in holds.names}
+        absent = dict.fromkeys(holds.names, "")
         return lambda cells, notes: (
             fill(cells, notes)
             if holds.holds({**absent, **{name: tidy(cells[place]) for name, place in asked}})

@@ -9,13 +9,14 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from adapters.cells import Cell, source_cells
+from adapters.cells import source_cells
 from adapters.convert import Outcome, convert
 from adapters.errors import FileRefused
 from adapters.kinds import tidy
 from adapters.model import Converted, Lineage
 from adapters.profile import Profile
 from adapters.summary import Tally
+from adapters.tree_cells import Cell
 from adapters.write import value_at
 
 _NO_COMPANIONS: Mapping[str, bytes] = {}

@@ -1,7 +1,7 @@
 """The profile of a dialect: one TOML file in adapters/profiles, read strictly.
 
 - [profile] names it, [source] says how the dialect is written, [target] what it becomes, [field."path"] how.
-- The verbs of a field are a closed set: from, const, join, split, parse, scale, map, when, check.
+- The verbs of a field are a closed set: from, const, choose, take, join, split, parse, scale, map, when, check.
 - Code tables stand in [table.name]; an unknown key anywhere is an error that names the nearest known one.
 - Files `x.records.toml` hold what several profiles share; `include` in [profile] draws one or several in.
 """
@@ -43,11 +43,24 @@ class Header(_Strict):
     """Most lines of preamble before it."""
 
 
+class Sheet(_Strict):
+    """[[source.sheet]]: one kind of sheet of a workbook."""
+
+    name: str
+    """Pattern of the sheet's whole name, whatever the case."""
+    kind: str = ""
+    """What the sheet column says of its rows."""
+    required: list[str] = []
+    """Columns without which a line is not its header, where they are not those of [source.header]."""
+    ignore: bool = False
+    """Whether it is known to hold no records."""
+
+
 class Source(_Strict):
     """[source]: how the dialect is written."""
 
     format: Literal["csv", "xlsx", "xml", "json", "fin", "nacha", "bai2", "fedwire", "ber", "passport"]
-    encodings: list[Literal["utf-8-sig", "gb18030"]] = ["utf-8-sig", "gb18030"]
+    encodings: list[Literal["utf-8-sig", "gb18030", "iso-8859-1"]] = ["utf-8-sig", "gb18030"]
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
     null: list[str] = [""]
     """Words that mean "nothing"."""
@@ -68,6 +81,10 @@ class Source(_Strict):
     """First words of a row that is a sum or a note, not a record."""
     record_lines_max: int = Field(default=16, ge=1, le=1024)
     """Most lines of one record (a quoted cell may hold line breaks)."""
+    sheet: list[Sheet] = []
+    """Workbooks: the sheets that are read, or known to hold nothing; without any, one sheet has the header."""
+    sheet_column: str = ""
+    """Workbooks: our name of the column that says of which kind a row's sheet is."""
     group_by: str = ""
     """Column whose value gathers lines into one message."""
     group_as: str = ""
@@ -80,6 +97,8 @@ class Source(_Strict):
     """Trees: path, from the root, of the text that says which [[record]] it is."""
     namespace: list[str] = []
     """XML: namespaces that a record's element may have; one may end in *."""
+    document_type: bool = False
+    """XML: files begin with a document type that declares nothing; it is passed over."""
     xsd: str = ""
     """XML: schema beside the profile that a document must fit."""
     reads: list[str] = []
@@ -100,9 +119,15 @@ class Parse(_Strict):
     formats: list[str] = []
     """For instants, tried in order; the first is the one written."""
     scheme: str = ""
-    """Code list, for codes."""
+    """Code list, for codes; kind of number, for banks: BIC, ABA and so on."""
     currency_from: str = ""
     """Column with the currency of an amount."""
+    year_from: str = ""
+    """Column with the year and month up to which days that carry no year run."""
+    negative: "When | None" = None
+    """Where the mark stands that makes an amount negative."""
+    decimal: Literal[".", ","] = "."
+    """Mark in front of the decimal places of an amount. With a comma there is no point in it, and nothing is grouped."""
     prefixes: dict[str, str] = {}
     """First characters of a paper's file name: what the paper is."""
 
@@ -128,6 +153,14 @@ class When(_Strict):
     among: list[str] = Field(alias="is", min_length=1)
 
 
+class Choice(_Strict):
+    """One case of the verb choose."""
+
+    condition: str = Field(alias="if")
+    """CEL condition."""
+    const: str
+
+
 class Check(_Strict):
     """The verb check: what must hold of the text before it is parsed."""
 
@@ -140,6 +173,10 @@ class Mapping_(_Strict):  # noqa: N801 - Mapping is the abstract type
 
     source: str | list[str] = Field(alias="from", default="")
     const: str = ""
+    choose: list[Choice] = []
+    """Fixed values, each with the condition under which it is taken; the first that holds."""
+    take: str = ""
+    """Pattern of the whole text; what its first group catches is read."""
     join: str = " "
     split: Split | None = None
     parse: Parse = Parse.model_validate({"as": "text"})
@@ -216,6 +253,8 @@ class Writing(_Strict):
     """Codes or names of the records that we write; all of them where none is named."""
     head: dict[str, str] = {}
     """Paths from the root: a text in which {code}, {serial}, {sender} and {agency} are filled in."""
+    empty: bool = False
+    """Whether elements without a text are written too."""
     literals: list[str] = []
     """JSON: paths from the root, with wildcards, of what is written as it stands: numbers, true and false."""
     arrays: list[str] = []
@@ -344,5 +383,22 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-_MODELS = (About, Header, Source, Target, Parse, Split, Map, When, Check, Mapping_, Each, Record, Writing, ProfileFile)
+_MODELS = (
+    About,
+    Header,
+    Sheet,
+    Source,
+    Target,
+    Parse,
+    Split,
+    Map,
+    When,
+    Choice,
+    Check,
+    Mapping_,
+    Each,
+    Record,
+    Writing,
+    ProfileFile,
+)
 _KEYS = sorted({key for model in _MODELS for key in _keys(model)})

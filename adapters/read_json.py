@@ -71,12 +71,16 @@ def _lines(data: bytes, place: int) -> Iterator[Element | Broken]:
         end = len(data) if cut < 0 else cut
         if data[place:end].strip():
             try:
-                if end - place > LINE_BYTES_MAX:
-                    raise _Bad(f"the line has more than {LINE_BYTES_MAX} bytes", "LF-JSON-SIZE")
-                yield _Document(data, place, end, line).root()
+                yield _line(data, place, end, line)
             except _Bad as bad:
                 yield Broken(line, place, end, RowRefused(bad.cause, cure=_CURE, code=bad.code))
         place, line = end + 1, line + 1
+
+
+def _line(data: bytes, place: int, end: int, line: int) -> Element:
+    if end - place > LINE_BYTES_MAX:
+        raise _Bad(f"the line has more than {LINE_BYTES_MAX} bytes", "LF-JSON-SIZE")
+    return _Document(data, place, end, line).root()
 
 
 class _Document:

@@ -23,11 +23,13 @@ ATTRIBUTE_NAMESPACE = "@xmlns"
 BETWEEN = "#text"
 _ENCODINGS = {
     "UTF-8": "utf-8", "UTF8": "utf-8", "GB18030": "gb18030", "GBK": "gb18030", "GB2312": "gb18030",
-    "US-ASCII": "ascii", "ASCII": "ascii",
+    "US-ASCII": "ascii", "ASCII": "ascii", "ISO-8859-1": "latin-1",
 }  # fmt: skip
 _TAG = re.compile(
     r"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[.*?\]\]>|<(/?)[^\s/>\"']+(?:[^\"'>]|\"[^\"]*\"|'[^']*')*?(/?)>", re.DOTALL
 )
+_DOCUMENT_TYPE = re.compile(rb"\A((?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>)?\s*)<!DOCTYPE\s+[A-Za-z_][\w.-]*\s*>")
+"""A document type at the beginning that names the root and declares nothing."""
 _CURE = "have the sending system write the record again; nothing of it was used"
 
 
@@ -36,19 +38,23 @@ def seems(data: bytes) -> bool:
     return data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
 
 
-def read(data: bytes, _: Source) -> Iterator[Element]:
+def read(data: bytes, source: Source) -> Iterator[Element]:
     """Read one document. FileRefused when it is not well-formed, hostile, or too large."""
-    root = parse(data)
+    root = parse(data, document_type=source.document_type)
     return iter((_element(root, "", 1),))
 
 
-def parse(data: bytes) -> etree._Element:
-    """Parse one document, for schema validation and reading. FileRefused."""
+def parse(data: bytes, *, document_type: bool = False) -> etree._Element:
+    """Parse one document, for schema validation and reading. FileRefused.
+
+    `document_type`: the dialect's files begin with a document type. One that declares nothing is passed over, unread.
+    """
     if len(data) > XML_BYTES_MAX:
         raise _refused(f"the XML has more than {XML_BYTES_MAX} bytes", "LF-XML-SIZE")
     if data.count(b"<") > 2 * ELEMENTS_MAX:
         raise _refused(f"the XML has more than {ELEMENTS_MAX} elements", "LF-XML-ELEMENTS")
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+    bare = _DOCUMENT_TYPE.sub(rb"\1", data, count=1) if document_type else data
+    if b"<!DOCTYPE" in bare or b"<!ENTITY" in bare:
         raise _refused("the XML has a document type or entities", "LF-XML-DTD")
     parser = etree.XMLParser(
         resolve_entities=False,
@@ -66,7 +72,7 @@ def parse(data: bytes) -> etree._Element:
         line = getattr(error, "lineno", None) or 1
         raise _refused(f"the XML is not well-formed or cut off, at line {line}", "LF-XML-SYNTAX") from error
     info: Any = root.getroottree().docinfo  # the stubs know half of it
-    if info.doctype or info.internalDTD is not None:
+    if not document_type and (info.doctype or info.internalDTD is not None):
         raise _refused("the XML has a document type", "LF-XML-DTD")
     if (info.encoding or "UTF-8").upper() not in _ENCODINGS:
         raise _refused("the XML is in an encoding that this dialect has not", "LF-XML-ENCODING")
@@ -154,7 +160,7 @@ def write(roots: Sequence[Element], _: Writing) -> bytes:
 def _node(element: Element, above: str, parent: etree._Element | None) -> etree._Element:
     space = next((child.text for child in element.children if child.name == ATTRIBUTE_NAMESPACE), above)
     tag = f"{{{space}}}{element.name}" if space else element.name
-    spaces = {None: space} if space and space != above else None
+    spaces: Any = {None: space} if space and space != above else None  # the stubs know no default namespace
     node = etree.Element(tag, nsmap=spaces) if parent is None else etree.SubElement(parent, tag, nsmap=spaces)
     node.text = element.text
     for child in element.children:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping
 
 from google.protobuf.message import Message
 
-from adapters import platform, write_table
+from adapters import write_table, write_tree
 from adapters.errors import FileRefused
 from adapters.model import Rendered
 from adapters.profile import Profile
+from adapters.readers import READERS
 
 Writer = Callable[[Profile, Message, Mapping[str, str]], Rendered]
-_WRITERS: dict[str, Writer] = {"xml": platform.write, "csv": write_table.write}
+_WRITERS: dict[str, Writer] = {
+    "csv": write_table.write,
+    **{name: write_tree.write for name, form in READERS.items() if form.write is not None},
+}
 
 
 def render(profile: Profile, message: Message, context: Mapping[str, str]) -> Rendered:

@@ -1,6 +1,6 @@
 """A tree of named texts: what every tree-shaped format (XML, JSON, SWIFT FIN, NACHA, BER…) is read into and written from."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from adapters.errors import RowRefused
 
@@ -39,7 +39,7 @@ class Several(str):
     __slots__ = ("texts",)
     texts: tuple[str, ...]
 
-    def __new__(cls, texts: tuple[str, ...]) -> "Several":
+    def __new__(cls, texts: tuple[str, ...]) -> Self:
         """Return a cell of these texts."""
         cell = super().__new__(cls, ", ".join(texts))
         cell.texts = texts

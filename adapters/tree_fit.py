@@ -1,5 +1,6 @@
 """How well a tree-shaped file fits a dialect: whether its records are there, and how many of the paths have text."""
 
+from contextlib import suppress
 from itertools import islice
 
 from adapters.document import Document, matched
@@ -22,7 +23,7 @@ class Looks:
         self.refused: FileRefused | None = None
         """Why the file cannot be read in the format that it seems to be in."""
         self._data = data
-        self._roots: dict[tuple[str, bool], list[Element]] = {}
+        self._roots: dict[tuple[str, bool, bool], list[Element]] = {}
 
     def fit(self, profile: Profile) -> Fit | None:
         """Say how a file fits a dialect."""
@@ -35,7 +36,7 @@ class Looks:
 
     def _documents(self, profile: Profile) -> list[Element]:
         source = profile.file.source
-        key = (source.format, source.lines)
+        key = (source.format, source.lines, source.document_type)
         if key not in self._roots:
             self._roots[key] = []
             form = READERS[source.format]
@@ -56,10 +57,8 @@ def _fit(profile: Profile, document: Document) -> Fit | None:
     have = 0
     for chain, kinds in groups[:LOOKED_AT_MAX]:
         for kind in kinds:
-            try:
+            with suppress(RowRefused):  # a record that is held back fits all the same
                 read_part(kind.part, document, chain, [])
-            except RowRefused:
-                pass  # a record that is held back fits all the same
             have = max(have, len(document.read))
     chain, kinds = groups[0]
     why = [f"it is {source.format.upper()}, and its element {chain[-1].name} is a record {kinds[0].record.label}"]

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
+from adapters import read_xml, xsd
 from adapters.document import Document, leftovers, matched, no_record
 from adapters.errors import FileRefused, RowRefused
 from adapters.kinds import done_to
@@ -67,6 +68,8 @@ def records(profile: Profile, data: bytes, *, written: bool = False) -> Iterator
         document = Document(first, data, source.format)
         if not matched(document, profile, reader.kinds):
             raise no_record(document, profile)
+        if source.xsd:
+            xsd.require(read_xml.parse(data, document_type=source.document_type), source.xsd)
         return reader.document(document)
     return reader.documents(piece for piece in _chain(first, second, documents))
 
@@ -165,7 +168,9 @@ class _Reader:
         try:
             values = read_part(kind.part, document, chain, notes, spread=kind.spread)
         except RowRefused as error:
-            yield Record(chain, kind, held_back(error, next(self._numbers), line, raw))
+            context = b"" if alone else _context(kind, 0, document, chain)
+            held = held_back(error, next(self._numbers), line, raw)._replace(context=context)
+            yield Record(chain, kind, held)
             return
         for number, (part, first) in enumerate(_spread(values, kind)):
             record = next(self._numbers)
@@ -220,19 +225,22 @@ def read_part(
             document.read.update(map(id, elements))
     if seen is not None:
         seen.append(Seen(prefix, part, cells, found))
-    for one in part.lists:
-        items = _inner(values, one.name)
-        for inner in one.chains(document.finder, chain):
+    for lists in part.by_name:
+        one, items = lists[0], _inner(values, lists[0].name)
+        chains = [(inner, each) for each in lists for inner in each.chains(document.finder, chain)]
+        if len(lists) > 1:
+            chains.sort(key=lambda pair: document.place_of(pair[0][-1]))
+        for inner, each in chains:
             mark = len(seen) if seen is not None else 0
             where = f"{prefix}{one.name}[{len(items)}]."
-            item: Any = read_part(one.part, document, inner, notes, prefix=where, seen=seen)
+            item: Any = read_part(each.part, document, inner, notes, prefix=where, seen=seen)
             whole = item.pop(ITSELF, None)
             item = {**whole, **item} if isinstance(whole, dict) else whole if whole is not None else item
             if item != {}:
                 items.append(item)
             elif seen is not None:
                 del seen[mark:]
-        if one is not spread and 0 < one.items_max < len(items):
+        if (spread is None or one.name != spread.name) and 0 < one.items_max < len(items):
             raise RowRefused(
                 f"the list {one.name} has {len(items)} elements, and a message takes {one.items_max}",
                 cure="have it sent in parts, or let the profile spread it over several messages",

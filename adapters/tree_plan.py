@@ -6,7 +6,7 @@ them, exactly as of the columns of a table. A list in a part is another part, re
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -41,6 +41,12 @@ class Part:
     sources: tuple[Source, ...]
     plan: Plan
     lists: tuple["List", ...]
+
+    @cached_property
+    def by_name(self) -> tuple[tuple["List", ...], ...]:
+        """The lists, those together that fill the same field: their elements come in the order of the document."""
+        names = dict.fromkeys(one.name for one in self.lists)
+        return tuple(tuple(one for one in self.lists if one.name == name) for name in names)
 
     def cells(self, finder: Finder, chain: Chain) -> tuple[list[str], list[list[Element]]]:
         """Return the texts of its paths, and the elements that they stand in. RowRefused when one stands twice."""
@@ -105,13 +111,18 @@ def find(paths: tuple[Path, ...], finder: Finder, chain: Chain) -> list[Element]
 
 
 def holds(only: Condition, finder: Finder, chain: Chain) -> bool:
-    """Say whether a condition holds of an element. RowRefused when a path that it asks for stands twice."""
+    """Say whether a condition holds of an element. RowRefused when a path that it asks for stands twice.
+
+    A path to an element that holds others gives "{}": so a condition can ask whether there is one.
+    """
     row = {}
     for name in only.names:
-        found = find(alternatives(name), finder, chain)
+        paths = alternatives(name)
+        found = find(paths, finder, chain)
         if len(found) > 1:
             raise _twice(name)
-        row[name] = found[0].text.strip() if found else ""
+        inner = not found and any(element.children for path in paths for element in finder.elements(path, chain))
+        row[name] = found[0].text.strip() if found else "{}" if inner else ""
     return only.holds(row)
 
 
@@ -218,6 +229,8 @@ def _sources(fields: Mapping[str, Mapping_], leaves: Mapping[str, FieldDescripto
 def looked_at(verbs: Mapping_) -> Iterator[str]:
     """Yield the columns or paths that a field only looks at: for a currency, a year, or a condition."""
     yield from filter(None, (verbs.parse.currency_from, verbs.parse.year_from))
+    if verbs.parse.negative is not None:
+        yield verbs.parse.negative.source
     for choice in verbs.choose:
         yield from condition(choice.condition).names
     if isinstance(verbs.when, str):

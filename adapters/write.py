@@ -12,11 +12,12 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from adapters.amounts import write_money
+from adapters.amounts import decimals_of, write_money
 from adapters.errors import RowRefused
 from adapters.kinds import Setting, write_account
 from adapters.moments import read_instant, write_instant
-from adapters.profile import Mapping_, ProfileFile
+from adapters.plan import ITSELF
+from adapters.profile import Mapping_, ProfileFile, When
 from schemas.v1 import common_pb2
 
 _CARRIES: dict[str, frozenset[str]] = {
@@ -31,6 +32,7 @@ _CARRIES: dict[str, frozenset[str]] = {
     "paper": frozenset({"kind", "sha256", "media_type", "filename", "content"}),
 }
 """Which parts of a shared type each kind of text holds."""
+TABLES = ("csv", "xlsx")
 _SKIPPED = frozenset({"provenance"})
 
 
@@ -39,64 +41,93 @@ class Written:
     """What a message gives to a record."""
 
     texts: dict[str, str] = field(default_factory=dict)
-    papers: list[tuple[str, str]] | None = None
+    several: dict[str, list[str]] = field(default_factory=dict)
+    """Texts of paths at which an element stands for each."""
+    carried: dict[str, str] = field(default_factory=dict)
+    """Paths of the message that were written, with the kind of text."""
+    inexact: list[str] = field(default_factory=list)
+    """Paths of which a part was lost."""
     loss: tuple[str, ...] = ()
 
 
 class Carrier:
-    """Writes the messages of one kind of record: the fields that are given, into the columns or elements of its layout."""
+    """Writes the messages of one kind of record: the fields that are given, into the columns or paths of its layout."""
 
     def __init__(
         self, file: ProfileFile, fields: Mapping[str, Mapping_], layout: Sequence[str], const: Mapping[str, str]
     ) -> None:
         self._file = file
-        self._fields = fields
-        self._layout = tuple(layout)
+        self._layout = frozenset(layout)
         self._const = const
-        self.elements = frozenset(
-            name
-            for verbs in fields.values()
-            for name in (verbs.source, verbs.parse.currency_from)
-            if name and isinstance(name, str)
-        )
-        """Elements that a field of the message is read from."""
+        self._fields = [
+            (path, verbs, slots)
+            for path, verbs in fields.items()
+            if (slots := [self._slot(source) for source in verbs.sources])
+            and (slots[0] or (verbs.parse.kind == "paper" and any(slots)))
+        ]
+
+    def _slot(self, source: str) -> str:
+        """Return the column or path of the layout into which a `from` is written; empty when there is none."""
+        return next((one for one in (source, *source.split(" | ")) if one in self._layout), "")
 
     def write(self, message: Message) -> Written:
         """Return the texts of the record and the fields that it cannot carry."""
-        written = Written()
-        carried: dict[str, str] = {}
-        inexact: list[str] = []
-        for path, verbs in self._fields.items():
-            value = value_at(message, path) if verbs.source in self._layout else None
-            if value is None:
-                continue
-            assert isinstance(verbs.source, str), "a column of the layout"
-            if verbs.parse.kind == "paper":
-                written.papers = [self._paper(paper, verbs) for paper in value]
-                carried[path] = "paper"
-                continue
-            if verbs.parse.kind == "money" and not self._currency_fits(value, verbs, written):
-                continue
-            text = self._text(value, verbs) if verbs.split is None else self._joined(value, verbs)
-            if text is None:
-                continue
-            if written.texts.setdefault(verbs.source, text) != text and not verbs.map:
-                continue
-            carried[path] = verbs.parse.kind
-            if verbs.parse.kind == "instant" and value.utc_ms % 1000:
-                inexact.append(f"{path}.utc_ms")
-        for path, text in self._const.items():
-            if _name_at(message, path) == text:
-                carried[path] = "text"
-        written.loss = (*_left_over(message, "", "", carried), *inexact)
+        written = self.fill(message)
+        written.loss = (*left_over(message, written.carried), *written.inexact)
         return written
+
+    def fill(self, message: Any) -> Written:
+        """Return the texts of the record, or of an element of a list, and what of it they carry."""
+        written = Written()
+        for path, verbs, slots in self._fields:
+            value = value_at(message, path)
+            if value is None or value == []:
+                continue
+            if verbs.parse.kind == "paper":
+                written.texts.update(
+                    (slot, text) for slot, text in zip(slots, self._paper(value, verbs), strict=False) if slot
+                )
+                written.carried[path] = "paper"
+            elif self._fits_beside(value, verbs, written) and self._put(value, verbs, slots[0], written):
+                written.carried[path] = verbs.parse.kind
+                if verbs.parse.kind == "instant" and value.utc_ms % 1000 and not _has_parts(verbs, value, self._file):
+                    written.inexact.append(f"{path}.utc_ms")
+        for path, text in self._const.items():
+            if value_as_text(message, path) == text:
+                written.carried[path] = "text"
+        return written
+
+    def _fits_beside(self, value: Any, verbs: Mapping_, written: Written) -> bool:
+        """Write what must stand beside a value, its currency or the word that tells whose it is, and say whether it may."""
+        if verbs.parse.kind == "money" and not self._currency_fits(value, verbs, written):
+            return False
+        sign = verbs.parse.negative
+        if verbs.parse.kind == "money" and sign is not None and value.minor_units < 0:
+            return written.texts.setdefault(sign.source, sign.among[0]) in sign.among and sign.source in self._layout
+        if isinstance(verbs.when, When) and verbs.when.source in self._layout:
+            return written.texts.setdefault(verbs.when.source, verbs.when.among[0]) in verbs.when.among
+        return True
+
+    def _put(self, value: Any, verbs: Mapping_, slot: str, written: Written) -> bool:
+        if verbs.split is None and not isinstance(value, str | Message | int | float | bytes):
+            texts = [self._text(item, verbs) for item in value]
+            if any(text is None for text in texts):
+                return False
+            return written.several.setdefault(slot, kept := [text for text in texts if text is not None]) is kept
+        text = self._text(value, verbs) if verbs.split is None else self._joined(value, verbs)
+        if text is None:
+            return False
+        if verbs.joins and len(verbs.sources) == 1 and verbs.join and verbs.join in text:
+            written.several[slot] = text.split(verbs.join)
+            return True
+        return written.texts.setdefault(slot, text) == text or bool(verbs.map)
 
     def _currency_fits(self, value: Any, verbs: Mapping_, written: Written) -> bool:
         """Write an amount's currency, and say whether the amount may stand there: amounts that share the element agree."""
         element, usual = verbs.parse.currency_from, self._file.source.currency
         if element not in self._layout:
             return bool(value.currency == usual)
-        if self._file.source.format == "csv":
+        if self._file.source.format in TABLES:
             implied = value.currency_assumed and value.currency == usual
             written_one = written.texts.setdefault(element, "" if implied else value.currency)
             return bool((written_one or usual) == value.currency)
@@ -129,12 +160,17 @@ def _unmapped(value: Any, table: Mapping[str, str]) -> str | None:
 
 
 def _moment(value: Any, verbs: Mapping_, file: ProfileFile) -> str | None:
-    if file.source.format == "csv" and value.raw and _reads_as(value, verbs, file):
+    if value.raw and _reads_as(value, verbs, file):
         return str(value.raw)
     try:
         return write_instant(verbs.parse.formats[0], file.source.zone, value)
     except (ValueError, OverflowError, OSError):
         return None  # a moment that no calendar has
+
+
+def _has_parts(verbs: Mapping_, value: Any, file: ProfileFile) -> bool:
+    """Say whether an instant is written with its parts of a second: as its own text, which reads as the same moment."""
+    return bool(value.raw) and _reads_as(value, verbs, file)
 
 
 def _reads_as(value: Any, verbs: Mapping_, file: ProfileFile) -> bool:
@@ -143,6 +179,15 @@ def _reads_as(value: Any, verbs: Mapping_, file: ProfileFile) -> bool:
         return bool(common_pb2.Instant(**read_instant(Setting("", verbs, file))(value.raw, [])) == value)
     except RowRefused:
         return False
+
+
+def _is_of_scheme(value: Any, verbs: Mapping_) -> bool:
+    return value.scheme in ((verbs.parse.scheme,) if verbs.parse.scheme else ("CNAPS", "LOCAL", ""))
+
+
+def _amount(value: Any, verbs: Mapping_, _: ProfileFile) -> str:
+    text = write_money(decimals_of(verbs, value.currency), value)
+    return text.removeprefix("-") if verbs.parse.negative is not None else text
 
 
 def _code(value: Any, verbs: Mapping_, file: ProfileFile) -> str | None:
@@ -156,10 +201,10 @@ _FORMS: dict[str, Callable[[Any, Mapping_, ProfileFile], str | None]] = {
     "text": lambda value, _verbs, _file: str(value),
     "integer": lambda value, _verbs, _file: str(value),
     "account": lambda value, _verbs, _file: write_account(value) or None,
-    "bank": lambda value, _verbs, _file: value.code if value.scheme in ("CNAPS", "LOCAL", "") and value.code else None,
+    "bank": lambda value, verbs, _file: value.code if value.code and _is_of_scheme(value, verbs) else None,
     "id": lambda value, _verbs, _file: value.id_number or None,
     "phone": lambda value, _verbs, _file: value.raw or value.e164 or None,
-    "money": lambda value, verbs, _file: write_money(verbs.scale, value),
+    "money": lambda value, verbs, _file: write_money(decimals_of(verbs, value.currency), value, verbs.parse.decimal),
     "instant": _moment,
     "code": _code,
     "tn": lambda value, _verbs, _file: value.raw or value.e164 or None,
@@ -171,7 +216,7 @@ _FORMS: dict[str, Callable[[Any, Mapping_, ProfileFile], str | None]] = {
 def value_at(message: Any, path: str) -> Any:
     """Return what stands at a path; None when it is not set. An enumeration comes as its name."""
     value = message
-    for piece in path.split("."):
+    for piece in path.split(".") if path != ITSELF else ():
         name, _, index = piece.rstrip("]").partition("[")
         descriptor = value.DESCRIPTOR.fields_by_name[name]
         if descriptor.is_repeated:
@@ -190,12 +235,18 @@ def value_at(message: Any, path: str) -> Any:
     return value if isinstance(value, Message) or value != "" else None
 
 
-def _name_at(message: Message, path: str) -> str:
-    return str(value_at(message, path))
+def value_as_text(message: Message, path: str) -> str:
+    """Return what stands at a path as a profile writes it as a constant; empty when it is not set."""
+    value = value_at(message, path)
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def left_over(message: Any, carried: Mapping[str, str]) -> list[str]:
+    """Return the paths of what is set and was not written."""
+    return _left_over(message, "", "", carried)
 
 
 def _left_over(message: Any, prefix: str, kind: str, carried: Mapping[str, str]) -> list[str]:
-    """Return the paths of what is set and was not written."""
     lost: list[str] = []
     for descriptor, value in message.ListFields():
         path = f"{prefix}{descriptor.name}"

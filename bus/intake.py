@@ -132,7 +132,7 @@ class FileIntake:
         intake: Intake,
     ) -> None:
         intake.rows_in += len(batch)
-        prints = self._parts.keys.fingerprint([profile.encode() + b"\0" + row.raw for row in batch])
+        prints = self._parts.keys.fingerprint([profile.encode() + b"\0" + row.raw + row.context for row in batch])
         drafts: list[Draft] = []
         rows: list[Converted] = []
         held: list[tuple[HeldBack, bytes]] = []
