@@ -3,16 +3,16 @@
 import csv
 import io
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from adapters import passport
 from adapters.convert import Outcome
 from adapters.decode import encoding_of
 from adapters.profile import Mapping_, Profile
 from adapters.readers import READERS
-from adapters.table import read_table
 from adapters.tree_cells import Cell, record_cells
 from adapters.tree_plan import looked_at
+from adapters.workbook import open_table
+from adapters.workbook_file import is_workbook
 
 
 def source_cells(
@@ -26,8 +26,9 @@ def _table(
     profile: Profile, data: bytes, outcome: Outcome, _: Mapping[str, bytes]
 ) -> tuple[list[Cell], frozenset[str]]:
     source = profile.file.source
-    table = read_table(data, source)
-    text = outcome.raw.decode(encoding_of(data, list(source.encodings)), errors="replace")
+    table = open_table(data, source)
+    encoding = "utf-8" if is_workbook(data) else encoding_of(data, list(source.encodings))
+    text = outcome.raw.decode(encoding, errors="replace")
     cells = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=source.delimiter)
     for number, row in enumerate(reader):
@@ -56,6 +57,7 @@ def _looked_at(fields: Mapping[str, Mapping_]) -> frozenset[str]:
 
 _CELLS: dict[str, Callable[[Profile, bytes, Outcome, Mapping[str, bytes]], tuple[list[Cell], frozenset[str]]]] = {
     "csv": _table,
+    "xlsx": _table,
     "passport": _token,
     **dict.fromkeys(READERS, _record),
 }

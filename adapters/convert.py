@@ -17,7 +17,8 @@ from adapters.plan import Plan, compile_plan
 from adapters.profile import Profile
 from adapters.provenance import held_back, origin
 from adapters.readers import READERS
-from adapters.table import Table, read_table
+from adapters.table import Table
+from adapters.workbook import open_table
 
 Outcome = Converted | HeldBack
 _NO_COMPANIONS: Mapping[str, bytes] = {}
@@ -33,7 +34,7 @@ def convert(profile: Profile, data: bytes, companions: Mapping[str, bytes] = _NO
 
 
 def _table(profile: Profile, data: bytes, _: Mapping[str, bytes]) -> Iterator[Outcome]:
-    table = read_table(data, profile.file.source)
+    table = open_table(data, profile.file.source)
     assert profile.file.target is not None, "checked with the profile"
     plan = compile_plan(profile, profile.file.target.message, profile.file.field, table.columns, table.headers)
     rows = grouped if profile.file.source.group_by else _rows
@@ -75,4 +76,4 @@ def _strangers(profile: Profile, table: Table) -> list[tuple[int, str]]:
     ]
 
 
-_READERS = {"csv": _table, "passport": passport.read, **dict.fromkeys(READERS, tree_map.read)}
+_READERS = {"csv": _table, "xlsx": _table, "passport": passport.read, **dict.fromkeys(READERS, tree_map.read)}

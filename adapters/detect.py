@@ -17,6 +17,7 @@ from adapters.model import Fit
 from adapters.papers import UNKNOWN, media_type
 from adapters.profile import Profile
 from adapters.tree_fit import Looks
+from adapters.workbook import Opened
 
 _ARCHIVE = "application/zip"
 
@@ -46,14 +47,18 @@ def detect(data: bytes) -> str:
 
 def identify(data: bytes) -> Identified:
     """Compare a file with every profile, and say what it fits and why."""
-    looks = Looks(data)
+    looks, opened = Looks(data), Opened(data)
     found = []
     for profile in profiles().values():
         fit = _FITS.get(profile.file.source.format)
-        found.append(fit(profile, data) if fit is not None else looks.fit(profile))
+        if profile.file.source.format == "xlsx":
+            found.append(opened.fit(profile))
+        else:
+            found.append(fit(profile, data) if fit is not None else looks.fit(profile))
     fits = tuple(sorted((fit for fit in found if fit), key=lambda fit: (-fit.score, fit.profile)))
-    if not fits and looks.refused is not None:
-        return Identified((), looks.refused)
+    refused = looks.refused or opened.refused
+    if not fits and refused is not None:
+        return Identified((), refused)
     return Identified(fits, _why_none(data, fits))
 
 

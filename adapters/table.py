@@ -99,11 +99,15 @@ def read_table(data: bytes, source: Source) -> Table:
 
 def fit(profile: Profile, data: bytes) -> Fit | None:
     """Say how a file's header fits a dialect; None when it has no header of it."""
-    source = profile.file.source
     try:
-        found = read_table(data, source)
+        return fit_of(profile, read_table(data, profile.file.source))
     except FileRefused:
         return None
+
+
+def fit_of(profile: Profile, found: Table) -> Fit:
+    """Say how a table's header fits a dialect."""
+    source = profile.file.source
     assert source.header is not None, "checked with the profile"
     headers = [header for header in found.headers if header]
     known = set(found.columns.values()) | {

@@ -1,0 +1,244 @@
+"""Tables in workbooks: the sheets that a dialect knows → one table, as a text file of the same rows would be.
+
+- A dialect without `[[source.sheet]]` has one table: one sheet has its header, and no other sheet may hold rows.
+- With rules, each sheet is read by the first rule whose name fits; all of them share the dialect's columns, and what a sheet
+  lacks is empty in its rows. The column that `sheet_column` names says of which kind a row's sheet is.
+- A sheet that nothing names, and that holds rows, refuses the whole file: nobody knows what would be lost.
+- The line of a row is its row in the sheet. Its bytes are the sheet's cells as a line of CSV in UTF-8.
+- A text file under a workbook's name, and a workbook under a text file's, are read as what they are.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from adapters.errors import FileRefused, RowRefused
+from adapters.kinds import identifier, tidy
+from adapters.model import Fit
+from adapters.profile import Profile, Source
+from adapters.profile import Sheet as Rule
+from adapters.table import CELL_CHARACTERS_MAX, COLUMNS_MAX, NOTE, Row, Table, fit_of, read_table
+from adapters.workbook_file import Cells, Sheet, is_workbook, sheets_of
+
+_SHOWN_MAX = 12
+_SPACES = re.compile(r"\s+")
+
+
+class _Part(NamedTuple):
+    """One sheet with its header found."""
+
+    name: str
+    kind: str
+    headers: tuple[str, ...]
+    columns: dict[str, int]
+    needed: tuple[int, ...]
+    header_row: int
+    rows: list[Cells]
+
+
+def open_table(data: bytes, source: Source) -> Table:
+    """Read a table from a workbook or from text. FileRefused, also when a sheet with rows is none of the dialect's."""
+    if source.format == "xlsx" and is_workbook(data):
+        return table_of(sheets_of(data), source)
+    return read_table(data, source)
+
+
+class Opened:
+    """A file that may be a workbook, opened once for all dialects that are tried on it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.refused: FileRefused | None = None
+        """Why the workbook cannot be read."""
+
+    @cached_property
+    def _sheets(self) -> list[Sheet]:
+        try:
+            return sheets_of(self._data)
+        except FileRefused as error:
+            self.refused = error
+            return []
+
+    def fit(self, profile: Profile) -> Fit | None:
+        """Say how its header fits a dialect; None when it has no header of it."""
+        source = profile.file.source
+        try:
+            if not is_workbook(self._data):
+                return fit_of(profile, read_table(self._data, source))
+            return fit_of(profile, table_of(self._sheets, source)) if self._sheets else None
+        except FileRefused:
+            return None
+
+
+def table_of(sheets: Sequence[Sheet], source: Source) -> Table:
+    """Return the table that sheets make. FileRefused."""
+    parts = _parts(sheets, source)
+    headers, columns, places = _layout(parts, source)
+    rows = _rows(parts, source, len(headers), places)
+
+    return Table(headers, columns, rows, line_of(headers))
+
+
+def line_of(cells: Sequence[str]) -> bytes:
+    """Return cells as a line of CSV."""
+    out = io.StringIO(newline="")
+    csv.writer(out).writerow(cells)
+    return out.getvalue().encode("utf-8", "surrogatepass")
+
+
+def _preamble(part: _Part) -> tuple[str, ...]:
+    above = (",".join(tidy(cell) for cell in row) for row in part.rows[: part.header_row])
+    return tuple(text.rstrip(",") for text in above)
+
+
+def _parts(sheets: Sequence[Sheet], source: Source) -> list[_Part]:
+    found = []
+    for sheet in sheets:
+        rule = _rule_for(sheet, source)
+        if rule is not None and rule.ignore:
+            continue
+        part = _with_header(sheet, rule, source) if rule is not None or not source.sheet else None
+        if part is None:
+            raise _unknown_sheet(sheet, source)
+        found.append(part)
+    if not found:
+        raise FileRefused("the workbook has no rows", cure="export it again", code="LF-FILE-EMPTY")
+    if len(found) > 1 and not source.sheet:
+        raise FileRefused(
+            f"{len(found)} sheets have this dialect's header, and it has one table: {', '.join(part.name for part in found)}",
+            cure="one of them may be a copy of the other: keep the sheet that the system exported",
+            code="LF-FILE-SHEET",
+        )
+    return found
+
+
+def _rule_for(sheet: Sheet, source: Source) -> Rule | None:
+    name = _SPACES.sub(" ", sheet.name.strip())
+    fits: Callable[[Rule], object] = lambda rule: re.fullmatch(rule.name, name, re.IGNORECASE)  # noqa: E731 - asked once
+    return next((rule for rule in source.sheet if fits(rule)), None)
+
+
+def _with_header(sheet: Sheet, rule: Rule | None, source: Source) -> _Part | None:
+    assert source.header is not None, "checked with the profile"
+    required = rule.required if rule is not None and rule.required else source.header.required
+    names = {spelling: column for column, spellings in source.columns.items() for spelling in spellings}
+    for number, row in enumerate(sheet.rows[: source.header.lines_before_max + 1]):
+        headers = tuple(_SPACES.sub(" ", identifier(tidy(cell))) for cell in row)
+        found = {names[header] for header in headers if header in names}
+        if found.issuperset(required):
+            columns = _columns(headers, names, sheet.name)
+            needed = tuple(columns[name] for name in required)
+            return _Part(
+                sheet.name, rule.kind if rule is not None else "", headers, columns, needed, number, sheet.rows
+            )
+    return None
+
+
+def _columns(headers: tuple[str, ...], names: dict[str, str], sheet: str) -> dict[str, int]:
+    if len(headers) > COLUMNS_MAX and any(headers[COLUMNS_MAX:]):
+        raise FileRefused(
+            f"the header has more than {COLUMNS_MAX} columns", cure="check the export", code="LF-FILE-COLUMNS"
+        )
+    columns: dict[str, int] = {}
+    for place, header in enumerate(headers):
+        name = names.get(header)
+        if name in columns:
+            raise FileRefused(
+                f"the header of the sheet {sheet} names {name} twice, as {headers[columns[name]]} and {header}",
+                cure="remove one of the columns",
+                code="LF-FILE-AMBIGUOUS-HEADER",
+            )
+        if name is not None:
+            columns[name] = place
+    return columns
+
+
+def _unknown_sheet(sheet: Sheet, source: Source) -> FileRefused:
+    assert source.header is not None, "checked with the profile"
+    headers = _what_seems_a_header(sheet)
+    said = f"its header is {', '.join(headers)}" if headers else "it has no header line"
+    missing = [source.columns[column][0] for column in source.header.required]
+    known = [rule.name for rule in source.sheet]
+    return FileRefused(
+        f"the sheet {sheet.name} holds rows, and the dialect does not know it: {said}",
+        cure=f"the dialect has the sheets {', '.join(known)}; add the sheet to the profile, or take it out if it holds no records"
+        if known
+        else f"the dialect's header has {', '.join(missing)}; name another profile, or take the sheet out",
+        code="LF-FILE-SHEET" if known or headers else "LF-FILE-NO-HEADER",
+    )
+
+
+def _what_seems_a_header(sheet: Sheet) -> list[str]:
+    """Return the first row of at least two cells none of which holds a digit: values stay out of what is said."""
+    for row in sheet.rows:
+        cells = [text for cell in row if (text := _SPACES.sub(" ", tidy(cell)))]
+        if len(cells) > 1 and not any(any(map(str.isdigit, cell)) for cell in cells):
+            return cells[:_SHOWN_MAX]
+    return []
+
+
+def _layout(parts: list[_Part], source: Source) -> tuple[tuple[str, ...], dict[str, int], list[list[tuple[int, int]]]]:
+    """Lay the sheets' columns side by side: ours once, by our name; those that we do not know once, by their header."""
+    headers: list[list[str]] = []
+    columns: dict[str, int] = {}
+    strangers: dict[str, int] = {}
+    places = []
+    for part in parts:
+        ours = {place: name for name, place in part.columns.items()}
+        where = []
+        for place, header in enumerate(part.headers):
+            if not header:
+                continue
+            known = columns if place in ours else strangers
+            at = known.setdefault(ours.get(place, header), len(headers))
+            if at == len(headers):
+                headers.append([])
+            if header not in headers[at]:
+                headers[at].append(header)
+            where.append((place, at))
+        places.append(where)
+    if source.sheet_column:
+        columns[source.sheet_column] = len(headers)
+        headers.append([source.columns[source.sheet_column][0]])
+    return tuple(" / ".join(spellings) for spellings in headers), columns, places
+
+
+def _rows(parts: list[_Part], source: Source, width: int, places: list[list[tuple[int, int]]]) -> Iterator[Row]:
+    footer = tuple(source.footer)
+    for part, where in zip(parts, places, strict=True):
+        bare = [place for place, header in enumerate(part.headers) if not header]
+        for number, given in enumerate(part.rows[part.header_row + 1 :], part.header_row + 2):
+            if not any(map(str.strip, given)) or _is_no_record(given, footer, part.needed):
+                continue
+            cells = [""] * width
+            for place, at in where:
+                cells[at] = given[place]
+            if source.sheet_column:
+                cells[-1] = part.kind
+            yield _checked(Row(number, line_of(cells), cells), given, bare)
+
+
+def _is_no_record(cells: Cells, footer: tuple[str, ...], needed: tuple[int, ...]) -> bool:
+    first = tidy(cells[0])
+    return first == NOTE or (bool(footer) and first.startswith(footer) and not all(cells[at].strip() for at in needed))
+
+
+def _checked(row: Row, given: Cells, bare: list[int]) -> Row:
+    if any(given[place].strip() for place in bare):
+        return row._replace(cells=[], refused=_NO_HEADER)
+    if any(len(cell) > CELL_CHARACTERS_MAX for cell in given):
+        return row._replace(cells=[], refused=_TOO_LONG)
+    return row
+
+
+_NO_HEADER = RowRefused(
+    "a cell of the row stands in a column that has no header",
+    cure="give the column its header, or empty the cell",
+    code="LF-ROW-WIDTH",
+)
+_TOO_LONG = RowRefused(
+    f"a cell of the row has more than {CELL_CHARACTERS_MAX} characters", cure="check the export", code="LF-ROW-SIZE"
+)
