@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from adapters.plan import field_at
 from adapters.profile import Mapping_, Profile
 from adapters.tree_plan import fields_of
+from adapters.write import TABLES
 from schemas import registry
 from schemas.field_classes import INHERIT, field_class
 
@@ -18,6 +19,7 @@ _REFUSALS: dict[str, tuple[str, ...]] = {
     "phone": ("LF-ROW-PHONE", _LOSSY),
     "tn": ("LF-ROW-PHONE", _LOSSY),
     "money": ("LF-ROW-AMOUNT", "LF-ROW-CURRENCY", _LOSSY),
+    "magnitude": ("LF-ROW-AMOUNT", "LF-ROW-CURRENCY", _LOSSY),
     "instant": ("LF-ROW-DATE", _LOSSY),
     "integer": ("LF-ROW-INTEGER",),
     "duration": ("LF-ROW-DURATION",),
@@ -28,6 +30,9 @@ _REFUSALS: dict[str, tuple[str, ...]] = {
 _FORMATS: dict[str, tuple[str, ...]] = {
     "csv": ("LF-ROW-QUOTE", "LF-ROW-SIZE", "LF-ROW-WIDTH", "LF-FILE-AMBIGUOUS-HEADER", "LF-FILE-COLUMNS", "LF-FILE-EMPTY",
             "LF-FILE-ENCODING", "LF-FILE-NO-HEADER", "LF-FILE-SIZE"),
+    "xlsx": ("LF-ROW-QUOTE", "LF-ROW-SIZE", "LF-ROW-WIDTH", "LF-FILE-AMBIGUOUS-HEADER", "LF-FILE-COLUMNS", "LF-FILE-EMPTY",
+             "LF-FILE-ENCODING", "LF-FILE-ENCRYPTED", "LF-FILE-NO-HEADER", "LF-FILE-SHEET", "LF-FILE-SIZE",
+             "LF-FILE-WORKBOOK", "LF-FILE-WORKBOOK-DAMAGED", "LF-FILE-WORKBOOK-LIMIT"),
     "xml": ("LF-XML-CODE", "LF-XML-DEPTH", "LF-XML-DTD", "LF-XML-ELEMENTS", "LF-XML-ENCODING", "LF-XML-REPEATED",
             "LF-XML-SIZE", "LF-XML-SYNTAX"),
     "passport": ("LF-ROW-TOKEN", "LF-FILE-CERTIFICATE", "LF-FILE-NO-TOKEN", "LF-FILE-SIZE"),
@@ -91,14 +96,16 @@ def _facts(profile: Profile) -> list[tuple[str, ...]]:
     source, writing = profile.file.source, profile.file.writing
     known = {
         "format": source.format,
-        "encodings": _code(*source.encodings) if source.format == "csv" else "",
-        "delimiter": _code(source.delimiter) if source.format == "csv" else "",
+        "encodings": _code(*source.encodings) if source.format in TABLES else "",
+        "delimiter": _code(source.delimiter) if source.format in TABLES else "",
         "the header stands within": f"{source.header.lines_before_max + 1} lines" if source.header else "",
         "words that mean nothing": _code(*(word or "(empty)" for word in source.null)),
         "times without a zone are of": source.zone,
         "amounts without a currency are in": source.currency,
         "other names of currencies": _code(*(f"{name} = {code}" for name, code in source.currencies.items())),
         "numbers without a country are of": source.region,
+        "sheets": _code(*(rule.name for rule in source.sheet if not rule.ignore)),
+        "sheets without records": _code(*(rule.name for rule in source.sheet if rule.ignore)),
         "a row that begins so is no record": _code(*source.footer),
         "known, and carries nothing": _code(*source.ignore),
         "one message for all lines of one": source.group_by,
@@ -126,24 +133,19 @@ def _class_of(profile: Profile, message: str, path: str) -> str:
 
 
 def _from(verbs: Mapping_) -> str:
-    return "the profile" if verbs.const else _code(*([verbs.source] if isinstance(verbs.source, str) else verbs.source))
+    return (
+        "the profile"
+        if verbs.const or verbs.choose
+        else _code(*([verbs.source] if isinstance(verbs.source, str) else verbs.source))
+    )
 
 
 def _verbs(verbs: Mapping_) -> str:
     if verbs.const:
         return f"const {_code(verbs.const)}"
-    parse, steps = verbs.parse, []
-    if not isinstance(verbs.source, str):
-        steps.append(f"join {_code(verbs.join)}")
-    if verbs.split:
-        steps.append(
-            f"split at {_code(verbs.split.at)}" + ("" if verbs.split.part is None else f", part {verbs.split.part}")
-        )
-    steps.append(f"parse {parse.kind}" + "".join(f" {_code(text)}" for text in (*parse.formats, parse.scheme) if text))
-    if parse.kind == "money":
-        steps.append(
-            f"scale {verbs.scale}" + (f", currency from {_code(parse.currency_from)}" if parse.currency_from else "")
-        )
+    if verbs.choose:
+        return "; ".join(f"{_code(choice.const)} if {_code(choice.condition)}" for choice in verbs.choose)
+    steps = _reading(verbs)
     if verbs.map:
         steps.append(f"map {verbs.map.table}, unknown: {verbs.map.unknown}")
     if isinstance(verbs.when, str):
@@ -157,6 +159,27 @@ def _verbs(verbs: Mapping_) -> str:
     return "; ".join(steps)
 
 
+def _reading(verbs: Mapping_) -> list[str]:
+    """Return how a text is cut out and read."""
+    parse, steps = verbs.parse, list[str]()
+    if not isinstance(verbs.source, str):
+        steps.append(f"join {_code(verbs.join)}")
+    if verbs.split:
+        steps.append(
+            f"split at {_code(verbs.split.at)}" + ("" if verbs.split.part is None else f", part {verbs.split.part}")
+        )
+    steps.append(f"parse {parse.kind}" + "".join(f" {_code(text)}" for text in (*parse.formats, parse.scheme) if text))
+    if verbs.take:
+        steps.insert(0, f"take {_code(verbs.take)}")
+    if parse.year_from:
+        steps.append(f"year from {_code(parse.year_from)}")
+    if parse.kind in {"money", "magnitude"}:
+        steps.append(
+            f"scale {verbs.scale}" + (f", currency from {_code(parse.currency_from)}" if parse.currency_from else "")
+        )
+    return steps
+
+
 def refusals(profile: Profile) -> list[str]:
     """Return the codes with which a file of this dialect, or one of its records, can be refused."""
     file = profile.file
@@ -165,11 +188,14 @@ def refusals(profile: Profile) -> list[str]:
         for verbs in fields.values():
             if verbs.const:
                 continue
+            if verbs.choose:
+                found.update({"LF-ROW-CASE"} if verbs.check.required else ())
+                continue
             plain = not verbs.map or verbs.parse.kind not in ("text", "code")
             found.update(_REFUSALS.get(verbs.parse.kind, ()) if plain else ())
             found.update({"LF-ROW-CODE"} if verbs.map and verbs.map.unknown == "hold" else ())
             found.update({"LF-ROW-MISSING"} if verbs.check.required else ())
-            found.update({"LF-ROW-PATTERN"} if verbs.check.pattern else ())
+            found.update({"LF-ROW-PATTERN"} if verbs.check.pattern or verbs.take else ())
     return sorted(found)
 
 
