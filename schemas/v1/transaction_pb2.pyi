@@ -226,6 +226,7 @@ class TransactionTrace(message.Message):
     ATTACHMENTS_FIELD_NUMBER: builtins.int
     PART_FIELD_NUMBER: builtins.int
     PARTS_FIELD_NUMBER: builtins.int
+    NARRATIVE_FIELD_NUMBER: builtins.int
     application_id: builtins.str
     """The query's number; empty where none asked."""
     source_message_id: builtins.str
@@ -252,6 +253,8 @@ class TransactionTrace(message.Message):
     """Number of this part, from 1; 0 when there is one part only."""
     parts: builtins.int
     """How many parts there are; 0 when not known."""
+    narrative: builtins.str
+    """Free text about all of it: the narrative of an MT199, field 86 behind the closing balance of an MT940."""
     @builtins.property
     def case_context(self) -> common_pb2.CaseContext:
         """Why the message was sent and how it must be handled."""
@@ -418,10 +421,11 @@ class TransactionTrace(message.Message):
         attachments: abc.Iterable[common_pb2.Attachment] | None = ...,
         part: builtins.int = ...,
         parts: builtins.int = ...,
+        narrative: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_count_in", b"_count_in", "_count_out", b"_count_out", "_transaction_count", b"_transaction_count", "account", b"account", "available_balance", b"available_balance", "bank", b"bank", "card", b"card", "case_context", b"case_context", "closing_balance", b"closing_balance", "closing_balance_at", b"closing_balance_at", "count_in", b"count_in", "count_out", b"count_out", "created_at", b"created_at", "executed_at", b"executed_at", "holder", b"holder", "holder_organisation", b"holder_organisation", "opening_balance", b"opening_balance", "opening_balance_at", b"opening_balance_at", "period_end", b"period_end", "period_start", b"period_start", "provenance", b"provenance", "receiver_bank", b"receiver_bank", "result", b"result", "sender_bank", b"sender_bank", "source_kind", b"source_kind", "staff", b"staff", "status", b"status", "total_in", b"total_in", "total_out", b"total_out", "transaction_count", b"transaction_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_count_in", b"_count_in", "_count_out", b"_count_out", "_transaction_count", b"_transaction_count", "account", b"account", "account_remarks", b"account_remarks", "accounts", b"accounts", "application_id", b"application_id", "attachments", b"attachments", "available_balance", b"available_balance", "balances", b"balances", "bank", b"bank", "card", b"card", "case_context", b"case_context", "closing_balance", b"closing_balance", "closing_balance_at", b"closing_balance_at", "count_in", b"count_in", "count_out", b"count_out", "created_at", b"created_at", "currency", b"currency", "executed_at", b"executed_at", "failure_cause", b"failure_cause", "feedback_remark", b"feedback_remark", "holder", b"holder", "holder_organisation", b"holder_organisation", "opening_balance", b"opening_balance", "opening_balance_at", b"opening_balance_at", "part", b"part", "parties", b"parties", "parts", b"parts", "period_end", b"period_end", "period_start", b"period_start", "provenance", b"provenance", "receiver_bank", b"receiver_bank", "result", b"result", "sender_bank", b"sender_bank", "source_kind", b"source_kind", "source_message_id", b"source_message_id", "source_serial", b"source_serial", "staff", b"staff", "statement_id", b"statement_id", "statement_number", b"statement_number", "status", b"status", "total_in", b"total_in", "total_out", b"total_out", "transaction_count", b"transaction_count", "transactions", b"transactions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_count_in", b"_count_in", "_count_out", b"_count_out", "_transaction_count", b"_transaction_count", "account", b"account", "account_remarks", b"account_remarks", "accounts", b"accounts", "application_id", b"application_id", "attachments", b"attachments", "available_balance", b"available_balance", "balances", b"balances", "bank", b"bank", "card", b"card", "case_context", b"case_context", "closing_balance", b"closing_balance", "closing_balance_at", b"closing_balance_at", "count_in", b"count_in", "count_out", b"count_out", "created_at", b"created_at", "currency", b"currency", "executed_at", b"executed_at", "failure_cause", b"failure_cause", "feedback_remark", b"feedback_remark", "holder", b"holder", "holder_organisation", b"holder_organisation", "narrative", b"narrative", "opening_balance", b"opening_balance", "opening_balance_at", b"opening_balance_at", "part", b"part", "parties", b"parties", "parts", b"parts", "period_end", b"period_end", "period_start", b"period_start", "provenance", b"provenance", "receiver_bank", b"receiver_bank", "result", b"result", "sender_bank", b"sender_bank", "source_kind", b"source_kind", "source_message_id", b"source_message_id", "source_serial", b"source_serial", "staff", b"staff", "statement_id", b"statement_id", "statement_number", b"statement_number", "status", b"status", "total_in", b"total_in", "total_out", b"total_out", "transaction_count", b"transaction_count", "transactions", b"transactions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__count_in: _TypeAlias = typing.Literal["count_in"]  # noqa: Y015
     _WhichOneofArgType__count_in: _TypeAlias = typing.Literal["_count_in", b"_count_in"]  # noqa: Y015
