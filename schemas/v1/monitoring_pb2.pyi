@@ -205,6 +205,7 @@ class MonitoringAnswer(message.Message):
     SOURCE_SERIAL_FIELD_NUMBER: builtins.int
     APPLIED_AT_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    CARD_FIELD_NUMBER: builtins.int
     application_id: builtins.str
     """The order's number."""
     kind: MonitoringKind.ValueType
@@ -261,6 +262,10 @@ class MonitoringAnswer(message.Message):
     def applied_at(self) -> common_pb2.Instant:
         """When the order that is answered was made."""
 
+    @builtins.property
+    def card(self) -> common_pb2.AccountRef:
+        """The card behind it."""
+
     def __init__(
         self,
         *,
@@ -281,10 +286,11 @@ class MonitoringAnswer(message.Message):
         source_serial: builtins.str = ...,
         applied_at: common_pb2.Instant | None = ...,
         reason: builtins.str = ...,
+        card: common_pb2.AccountRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["account", b"account", "applied_at", b"applied_at", "bank", b"bank", "case_context", b"case_context", "executed_at", b"executed_at", "expires_at", b"expires_at", "holder", b"holder", "provenance", b"provenance", "result", b"result", "staff", b"staff", "starts_at", b"starts_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["account", b"account", "applied_at", b"applied_at", "bank", b"bank", "card", b"card", "case_context", b"case_context", "executed_at", b"executed_at", "expires_at", b"expires_at", "holder", b"holder", "provenance", b"provenance", "result", b"result", "staff", b"staff", "starts_at", b"starts_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "application_id", b"application_id", "applied_at", b"applied_at", "bank", b"bank", "case_context", b"case_context", "executed_at", b"executed_at", "expires_at", b"expires_at", "failure_cause", b"failure_cause", "feedback_remark", b"feedback_remark", "holder", b"holder", "kind", b"kind", "provenance", b"provenance", "reason", b"reason", "result", b"result", "source_serial", b"source_serial", "staff", b"staff", "starts_at", b"starts_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "application_id", b"application_id", "applied_at", b"applied_at", "bank", b"bank", "card", b"card", "case_context", b"case_context", "executed_at", b"executed_at", "expires_at", b"expires_at", "failure_cause", b"failure_cause", "feedback_remark", b"feedback_remark", "holder", b"holder", "kind", b"kind", "provenance", b"provenance", "reason", b"reason", "result", b"result", "source_serial", b"source_serial", "staff", b"staff", "starts_at", b"starts_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
