@@ -30,6 +30,13 @@ class Document:
         self.groups: list[Group] | None = None
         self._data, self._form = data, form
         self._ranges: dict[int, tuple[int, int]] | None = None
+        self._places: dict[int, int] | None = None
+
+    def place_of(self, element: Element) -> int:
+        """Return which element it is, counted from the root in the order of the document."""
+        if self._places is None:
+            self._places = {id(one): place for place, one in enumerate(_in_order(self.root))}
+        return self._places[id(element)]
 
     def range_of(self, element: Element) -> tuple[int, int]:
         """Return the byte range of an element; (-1, -1) where the format does not tell."""
