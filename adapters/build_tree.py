@@ -55,11 +55,13 @@ class Node:
 
     def down(self, step: Step) -> "Node":
         """Return the child that a step leads to, made where it is not there."""
-        found = next((child for child in self.children if child.step == step), None)
-        if found is None:
-            found = self.add(step)
-            found.join()
+        found = self.child(step)
+        found.join()
         return found
+
+    def child(self, step: Step) -> "Node":
+        """Return the child that a step leads to, or a new one that has not yet joined."""
+        return next((child for child in self.children if child.step == step), None) or self.add(step)
 
     def element(self) -> Element:
         """Return it as it is written."""

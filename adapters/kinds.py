@@ -32,6 +32,8 @@ _MOJIBAKE_MIN = 1
 _GUARDS = "`'\""
 _EXCEL_DIGITS = 15
 _CARD_DIGITS = range(16, 20)
+_SHEETS = ("csv", "xlsx")
+"""Formats that may have been through a spreadsheet, which keeps 15 digits of a number."""
 _ZERO = ord("0")
 _LUHN_DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -189,7 +191,7 @@ def read_code(setting: Setting) -> Read:
 
 def read_account(setting: Setting) -> Read:
     """An AccountRef: blanks out, sub-account apart, masked and ruined numbers seen."""
-    path = setting.path
+    path, sheet = setting.path, setting.profile.source.format in _SHEETS
 
     def read(text: str, notes: Notes) -> dict[str, Any]:
         number = identifier(text)
@@ -197,7 +199,7 @@ def read_account(setting: Setting) -> Read:
             number = number.replace(" ", "")
         number, _, sub = number.partition("_")
         if number.isascii() and number.isdecimal():
-            found = _digits_account(number, path, notes)
+            found = _digits_account(number, path, notes, sheet=sheet)
         else:
             found = _other_account(number)
         if sub:
@@ -207,7 +209,7 @@ def read_account(setting: Setting) -> Read:
     return read
 
 
-def _digits_account(number: str, path: str, notes: Notes) -> dict[str, Any]:
+def _digits_account(number: str, path: str, notes: Notes, *, sheet: bool) -> dict[str, Any]:
     digits = len(number)
     if digits > 64:  # noqa: PLR2004 - the language's limit for account numbers
         raise refuse(_NO_ACCOUNT)
@@ -215,7 +217,7 @@ def _digits_account(number: str, path: str, notes: Notes) -> dict[str, Any]:
         return {"scheme": "ACCOUNT", "number": number}
     if luhn_valid(number):
         return {"scheme": "CARD", "number": number}
-    if not number[_EXCEL_DIGITS:].strip("0"):
+    if sheet and not number[_EXCEL_DIGITS:].strip("0"):
         raise refuse(
             (
                 "LF-ROW-LOSSY-NUMBER",

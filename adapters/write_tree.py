@@ -65,8 +65,8 @@ def write(profile: Profile, message: Message, context: Mapping[str, str]) -> Ren
         root.at(alternatives(path)[0]).text = text
     here = root
     steps = below_root(alternatives(record.at)[0] if record.at else None, writing.root)
-    for step in steps:
-        here = here.add(step) if step is steps[-1] else here.at(Path("", (step,)))
+    for step in steps:  # what is above the record joins with the first text in it: the layout may put others in front
+        here = here.child(step) if step is not steps[-1] else here.add(step)
     written = _put(_compiled(profile, _records(profile).index(record)), here, message, empty=writing.empty)
     here.join()
     above = tuple(step.name for step in steps)
