@@ -14,7 +14,9 @@ from adapters.convert import Outcome, convert
 from adapters.errors import FileRefused
 from adapters.kinds import tidy
 from adapters.model import Converted, Lineage
+from adapters.paths import pattern
 from adapters.profile import Profile
+from adapters.readers import READERS
 from adapters.summary import Tally
 from adapters.tree_cells import Cell
 from adapters.write import value_at
@@ -78,6 +80,11 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value]
 
 
+def _inside(path: str) -> str:
+    """Return a path without the root that it begins with."""
+    return path.split("/", 2)[-1] if path.startswith("/") else path
+
+
 def _left(
     profile: Profile, cells: list[Cell], lineage: tuple[Lineage, ...], looked: frozenset[str]
 ) -> list[dict[str, Any]]:
@@ -85,11 +92,12 @@ def _left(
     source = profile.file.source
     carried = {(item.line, name) for item in lineage for name in (item.column, *item.column.split(" + "))}
     known = {spelling for spellings in source.columns.values() for spelling in spellings}
+    patterns = [pattern(text) for text in source.ignore] if source.format in READERS else []
     left = []
     for cell in cells:
         if tidy(cell.text) in source.null or cell.column in looked or (cell.line, cell.column) in carried:
             continue
-        if cell.column in source.ignore:
+        if cell.column in source.ignore or any(one.fullmatch(_inside(cell.column)) for one in patterns):
             why = "the profile ignores it"
         elif cell.column in known:
             why = "nothing could be made of it, or another line of the same message has it already"

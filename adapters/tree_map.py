@@ -43,6 +43,7 @@ class Record(NamedTuple):
     chain: Chain
     kind: Kind | None
     outcome: Outcome
+    document: Document | None = None
 
 
 def read(profile: Profile, data: bytes, _: Mapping[str, bytes]) -> Iterator[Outcome]:
@@ -170,7 +171,7 @@ class _Reader:
         except RowRefused as error:
             context = b"" if alone else _context(kind, 0, document, chain)
             held = held_back(error, next(self._numbers), line, raw)._replace(context=context)
-            yield Record(chain, kind, held)
+            yield Record(chain, kind, held, document)
             return
         for number, (part, first) in enumerate(_spread(values, kind)):
             record = next(self._numbers)
@@ -183,7 +184,8 @@ class _Reader:
             trace = partial(_lineage, document, kind, chain, record, first)
             context = b"" if alone else _context(kind, number, document, chain)
             message = kind.part.plan.message(**part)
-            yield Record(chain, kind, Converted(message, record, line, raw, tuple(notes), trace, context))
+            converted = Converted(message, record, line, raw, tuple(notes), trace, context)
+            yield Record(chain, kind, converted, document)
 
 
 def _context(kind: Kind, number: int, document: Document, chain: Chain) -> bytes:
@@ -220,8 +222,9 @@ def read_part(
     """Return what the message, or an element of a list, is built from. RowRefused."""
     cells, found = part.cells(document.finder, chain)
     values = part.plan.values(cells, notes)
-    for elements in found:
-        if elements:
+    unread = part.unread(cells) if part.guarded else frozenset()
+    for place, elements in enumerate(found):
+        if elements and place not in unread:
             document.read.update(map(id, elements))
     if seen is not None:
         seen.append(Seen(prefix, part, cells, found))

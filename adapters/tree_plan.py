@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from adapters.conditions import Condition, condition
 from adapters.errors import ProfileRefused, RowRefused
 from adapters.paths import Chain, Finder, Path, alternatives
-from adapters.plan import ITSELF, Plan, field_at, plan_of
+from adapters.plan import ITSELF, Fill, Plan, field_at, plan_of
 from adapters.profile import Each, Mapping_, Profile, Record
 from adapters.tree import Element, Several
 from schemas import registry
@@ -41,6 +41,16 @@ class Part:
     sources: tuple[Source, ...]
     plan: Plan
     lists: tuple["List", ...]
+    guarded: tuple[tuple[Fill, tuple[int, ...]], ...]
+    """What reads only under a condition, with the places that nothing else reads."""
+
+    def unread(self, cells: list[str]) -> frozenset[int]:
+        """Return the places whose texts no field has taken, because no condition held."""
+        taken: set[int] = set()
+        given: set[int] = set()
+        for fill, places in self.guarded:
+            (given if fill(cells, []) is None else taken).update(places)
+        return frozenset(given - taken)
 
     @cached_property
     def by_name(self) -> tuple[tuple["List", ...], ...]:
@@ -211,7 +221,16 @@ def _part(
     message = GetMessageClass(descriptor) if descriptor is not None else Message
     plan = plan_of(profile, message, leaves, fields, columns, tuple(columns), noun="element")
     inner = tuple(_list(profile, descriptor, name, each) for name, each in lists.items())
-    return Part(sources, plan, inner)
+    return Part(sources, plan, inner, _guarded(fields, plan, columns))
+
+
+def _guarded(
+    fields: Mapping[str, Mapping_], plan: Plan, columns: Mapping[str, int]
+) -> tuple[tuple[Fill, tuple[int, ...]], ...]:
+    looked = {columns[name] for verbs in fields.values() for name in looked_at(verbs)}
+    under = [step for step in plan.steps if fields[step.path].when is not None and step.places]
+    free = looked.union(*(step.places for step in plan.steps if fields[step.path].when is None))
+    return tuple((step.fill, tuple(place for place in step.places if place not in free)) for step in under)
 
 
 def _sources(fields: Mapping[str, Mapping_], leaves: Mapping[str, FieldDescriptor]) -> tuple[Source, ...]:

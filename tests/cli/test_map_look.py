@@ -80,8 +80,9 @@ def test_preview_works_for_records_tokens_and_groups(tmp_path):
     order = tmp_path / "order"
     order.write_bytes(record("200101", ORDERS["00101"] | {"Extra": "x"}, PAPERS))
     seen = lianfang("map", "preview", "auto", order, "--row", 1, "--json").value
-    assert [item["column"] for item in seen["not_carried"]] == ["Head/Mode", "Head/To", "Head/TxCode", "Extra"]
-    assert {item["column"]: item["text"] for item in seen["cells"]}["Attachments"].startswith("01-police-id-1.png, ")
+    assert [item["column"] for item in seen["not_carried"]] == ["Extra", "/Request/Head/Mode", "/Request/Head/To"]
+    names = [item["text"] for item in seen["cells"] if item["column"] == "Attachments/Attachment/Filename"]
+    assert names == ["01-police-id-1.png", "01-police-id-2.png", "03-form.pdf"]
     certificate = DEMO / "telecom-c-passport-cert.pem"
     token = lianfang(
         *("map", "preview", "auto", DEMO / "telecom-c-passport.txt", "--row", 1, "--companion", f"cert={certificate}"),
