@@ -1,7 +1,7 @@
 """What protobuf cannot say: required, patterns, sizes, ranges, and rules across fields.
 
 - The checks of one field stand in the `.proto`, as the option (check); `Check` there says what each member means.
-- Rules across fields stand in `_RULES` below, one function each.
+- Rules across fields stand in schemas/rules.py.
 - Every rule has a stable id, `<Message>.<field>.<member>`, which is its error code and translation key; the message named
   in it is the one that declares the field, and the path says where it stands in the body.
 - A violation carries no value: what breaks a check may be classed.
@@ -11,22 +11,19 @@
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from schemas.errors import MessageRefused, Violation
-from schemas.v1 import common_pb2, field_class_pb2, freeze_pb2, stop_payment_pb2
+from schemas.rules import RULES, Rule, Test
+from schemas.v1 import field_class_pb2
 
 _CONTEXT = "case_context"
-_SHA256_BYTES = 32
-
-Test = Callable[[Any], bool]
 
 
 def require_valid(message: Message) -> None:
@@ -106,26 +103,12 @@ class _Tests:
 
 
 @dataclass(frozen=True)
-class _Rule:
-    """A rule across fields: true when it is broken."""
-
-    id: str
-    broken: Test
-    says: str
-    cure: str
-
-    @property
-    def field(self) -> str:
-        return self.id.split(".")[1]
-
-
-@dataclass(frozen=True)
 class _Plan:
     """All checks of one message type, compiled once."""
 
     required: tuple[_Test, ...]
     tests: dict[int, _Tests]
-    rules: tuple[_Rule, ...]
+    rules: tuple[Rule, ...]
 
 
 def _look(message: Message, prefix: str, found: list[Violation]) -> None:
@@ -175,7 +158,7 @@ def _plan(descriptor: Descriptor) -> _Plan:
         nested = field.message_type is not None
         if whole or each or nested:
             tests[field.number] = _Tests(whole, each, field.is_repeated, nested)
-    rules = tuple(rule for rule in _RULES if rule.id.split(".")[0] == descriptor.name)
+    rules = tuple(rule for rule in RULES if rule.id.split(".")[0] == descriptor.name)
     return _Plan(tuple(required), tests, rules)
 
 
@@ -232,99 +215,3 @@ def _each(field: FieldDescriptor, check: field_class_pb2.Check) -> Iterator[_Tes
     if check.HasField("max"):
         most = check.max
         yield _test(field, "max", lambda value: value <= most, f"is more than {most}", "correct it at the source")
-
-
-def _masked_target(order: Any) -> bool:
-    return bool(order.target.masked or "*" in order.target.number)
-
-
-def _ends_before_it_begins(order: Any) -> bool:
-    return bool(
-        order.HasField("starts_at")
-        and order.HasField("expires_at")
-        and order.expires_at.utc_ms <= order.starts_at.utc_ms
-    )
-
-
-def _negative(field: str) -> Test:
-    return lambda message: getattr(message, field).minor_units < 0
-
-
-def _needs_original(first_kind: int) -> Test:
-    return lambda order: order.kind not in (0, first_kind) and not order.original_application_id
-
-
-def _needs_reason(relief_kind: int) -> Test:
-    return lambda order: order.kind == relief_kind and not order.reason
-
-
-_STOP, _LIFT = stop_payment_pb2.STOP_PAYMENT_KIND_STOP, stop_payment_pb2.STOP_PAYMENT_KIND_LIFT
-_FREEZE, _RELEASE = freeze_pb2.FREEZE_KIND_FREEZE, freeze_pb2.FREEZE_KIND_RELEASE
-_WHOLE_NUMBER = "an order needs the whole account number; ask whoever reported it"
-_NAME_IT = "give the number of the order that it changes"
-_SAY_WHY = "say why the measure is no longer needed"
-_DATES = "correct the dates"
-
-
-def _limited_without_amount(order: Any) -> bool:
-    return bool(
-        order.mode == freeze_pb2.FREEZE_MODE_LIMITED and order.kind != _RELEASE and order.amount.minor_units <= 0
-    )
-
-
-def _e164_disagrees(phone: Any) -> bool:
-    return bool(phone.e164) is not (phone.kind == common_pb2.PHONE_KIND_E164)
-
-
-_RULES: tuple[_Rule, ...] = (
-    _Rule("StopPaymentOrder.target.masked", _masked_target, "is masked", _WHOLE_NUMBER),
-    _Rule("FreezeOrder.target.masked", _masked_target, "is masked", _WHOLE_NUMBER),
-    _Rule("StopPaymentOrder.original_application_id.required", _needs_original(_STOP), "is missing", _NAME_IT),
-    _Rule("FreezeOrder.original_application_id.required", _needs_original(_FREEZE), "is missing", _NAME_IT),
-    _Rule("StopPaymentOrder.reason.required", _needs_reason(_LIFT), "is missing", _SAY_WHY),
-    _Rule("FreezeOrder.reason.required", _needs_reason(_RELEASE), "is missing", _SAY_WHY),
-    _Rule("StopPaymentOrder.expires_at.order", _ends_before_it_begins, "does not lie after starts_at", _DATES),
-    _Rule("FreezeOrder.expires_at.order", _ends_before_it_begins, "does not lie after starts_at", _DATES),
-    _Rule("StopPaymentOrder.transfer_amount.negative", _negative("transfer_amount"), "is negative", "give it unsigned"),
-    _Rule("FreezeOrder.amount.negative", _negative("amount"), "is negative", "give it unsigned"),
-    _Rule(
-        "TransactionRecord.amount.negative", _negative("amount"), "is negative", "give it unsigned, with a direction"
-    ),
-    _Rule(
-        "FreezeOrder.mode.required",
-        lambda order: order.kind == _FREEZE and order.mode == freeze_pb2.FREEZE_MODE_UNSPECIFIED,
-        "is missing",
-        "say whether an amount or the whole account is frozen",
-    ),
-    _Rule(
-        "FreezeOrder.amount.required",
-        _limited_without_amount,
-        "is missing, though the freeze is limited to an amount",
-        "give the amount, or freeze the whole account",
-    ),
-    _Rule(
-        "AccountRef.masked.number",
-        lambda account: "*" in account.number and not account.masked,
-        "is false, though digits are hidden",
-        "mark it as masked",
-    ),
-    _Rule(
-        "Acknowledgement.message_id.required",
-        lambda answer: not (answer.message_id or answer.report_id),
-        "is missing, and so is report_id",
-        "say which message or report it answers",
-    ),
-    _Rule("PhoneRef.e164.kind", _e164_disagrees, "and kind contradict each other", "set both, or only raw"),
-    _Rule(
-        "Attachment.sha256.content",
-        lambda paper: bool(paper.content) and paper.sha256 != sha256(paper.content).digest(),
-        "is not the SHA-256 of the content",
-        "take the paper from its source again",
-    ),
-    _Rule(
-        "Provenance.source_sha256.length",
-        lambda source: len(source.source_sha256) not in (0, _SHA256_BYTES),
-        "has not the length of a SHA-256",
-        "give the whole digest",
-    ),
-)

@@ -17,7 +17,7 @@ from bus.policy import files
 from bus.policy.errors import PolicyError
 from bus.policy.model import Decision, Owner, Request, SealPlan
 from bus.policy.table import DENIED, Table, failed_goldens
-from bus.policy.vocabulary import CLASSES, Vocabulary, descriptors_sha256
+from bus.policy.vocabulary import CLASSES, RELIEVING, Vocabulary, descriptors_sha256
 from schemas.v1 import federation_pb2
 
 DOMAIN = "policy"
@@ -26,7 +26,6 @@ OTHER_BUNDLE = "LF-POLICY-OTHER-BUNDLE"
 CEILING = "LF-POLICY-CEILING"
 FLOOR = "LF-POLICY-FLOOR"
 NO_READER = "LF-POLICY-NO-READER"
-_RELIEF = frozenset({"lift", "release"})
 _EXTENSION = "extend"
 
 
@@ -135,7 +134,7 @@ class Bundle:
         floor = self._floors.get(message_type)
         if floor is None:
             return frozenset()
-        instead = floor.relief if kind in _RELIEF else floor.extension if kind == _EXTENSION else None
+        instead = floor.relief if kind in RELIEVING else floor.extension if kind == _EXTENSION else None
         return frozenset(floor.classes if instead is None else instead)
 
     def owner(self, message_type: str) -> Owner | None:

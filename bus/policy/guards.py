@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bus.limits import REQUIRED_POLICE_IDS
 from bus.policy.model import Request
-from bus.policy.vocabulary import Vocabulary, messages_with_purpose
+from bus.policy.vocabulary import RELIEVING, Vocabulary, messages_with_purpose
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,11 @@ class Guard:
     holds: Callable[[Request, Vocabulary], bool]
 
 
-_RELIEVING = frozenset({"lift", "release"})
 _FORM = {"StopPaymentOrder": "stop_payment_form", "FreezeOrder": "freeze_instrument"}
 
 
 def _papers_incomplete(request: Request, _: Vocabulary) -> bool:
-    if request.kind in _RELIEVING:
+    if request.kind in RELIEVING:
         return False
     papers = request.attachments
     return papers.count("police_id") < REQUIRED_POLICE_IDS or _FORM[request.message_type] not in papers
@@ -71,10 +70,10 @@ GUARDS: Mapping[str, Guard] = {
         lambda request, _: request.on_team,
     ),
     "is_relief": Guard(
-        "the order lifts or releases an earlier measure",
-        "an order that lifts or releases",
+        "the order lifts, releases, ends or restores what an earlier one did",
+        "an order that lifts, releases, ends or restores",
         "for a new measure state the purpose and the filed case that it needs",
-        lambda request, _: request.kind in _RELIEVING,
+        lambda request, _: request.kind in RELIEVING,
     ),
     "own_message": Guard(
         "the agency itself sent the message",
@@ -92,13 +91,13 @@ GUARDS: Mapping[str, Guard] = {
         "it is no release and names no case",
         "no case",
         "name the filed case in the order",
-        lambda request, _: request.kind not in _RELIEVING and not request.case_present,
+        lambda request, _: request.kind not in RELIEVING and not request.case_present,
     ),
     "case_closed": Guard(
-        "the case is closed and it is no lift or release",
+        "the case is closed and it is no lift, release, end or restoring",
         "a closed case",
         "have the case reopened",
-        lambda request, _: request.case_status == "closed" and request.kind not in _RELIEVING,
+        lambda request, _: request.case_status == "closed" and request.kind not in RELIEVING,
     ),
     "purpose_shifted": Guard(
         "the purpose stated is not one that the message's own purpose opens for",

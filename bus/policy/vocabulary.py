@@ -15,7 +15,7 @@ from hashlib import sha256
 
 import schemas.v1
 from schemas import field_classes, registry
-from schemas.v1 import common_pb2, federation_pb2, freeze_pb2, stop_payment_pb2
+from schemas.v1 import common_pb2, federation_pb2
 
 ACTIONS: Mapping[str, str] = {
     "seal": "seal",
@@ -44,11 +44,20 @@ def _words(names: Iterable[str], prefix: str) -> frozenset[str]:
 
 AGENCY_TYPES = _words(federation_pb2.AgencyType.keys(), "AGENCY_TYPE_")
 PAPERS = _words(common_pb2.AttachmentKind.keys(), "ATTACHMENT_KIND_")
-KINDS = (
-    frozenset({""})
-    | _words(stop_payment_pb2.StopPaymentKind.keys(), "STOP_PAYMENT_KIND_")
-    | _words(freeze_pb2.FreezeKind.keys(), "FREEZE_KIND_")
-)
+
+
+def _kinds() -> frozenset[str]:
+    """Return the last words of every kind that a body may be of: stop, lift, freeze, restore and so on."""
+    fields = (registry.descriptor_of(name).fields_by_name.get("kind") for name in registry.bodies())
+    enums = [field.enum_type for field in fields if field is not None and field.enum_type is not None]
+    return frozenset({""}).union(
+        *({value.name.rsplit("_", 1)[-1].lower() for value in enum.values if value.number} for enum in enums)
+    )
+
+
+KINDS = _kinds()
+RELIEVING = frozenset({"lift", "release", "end", "restore"})
+"""Kinds that take a measure back: they need less than the measure, and stay open when the case is closed."""
 
 
 @cache
