@@ -1,5 +1,6 @@
 """The leaves of one record of a tree-shaped file, by path: what preview shows of it."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from adapters.paths import leaves
