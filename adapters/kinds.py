@@ -323,6 +323,17 @@ def read_integer(_: Setting) -> Read:
     return read
 
 
+def read_boolean(_: Setting) -> Read:
+    """True or false, as JSON and XML write them."""
+
+    def read(text: str, _notes: Notes) -> bool:
+        if text not in _BOOLEANS:
+            raise refuse(("LF-ROW-BOOLEAN", "is neither true nor false", "correct it at the source"))
+        return _BOOLEANS[text]
+
+    return read
+
+
 def read_hex(_: Setting) -> Read:
     """Bytes, written as hexadecimal digits."""
 
@@ -335,4 +346,5 @@ def read_hex(_: Setting) -> Read:
     return read
 
 
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _AS_GIVEN = ("text", "code", "paper")

@@ -22,6 +22,8 @@ _REFUSALS: dict[str, tuple[str, ...]] = {
     "magnitude": ("LF-ROW-AMOUNT", "LF-ROW-CURRENCY", _LOSSY),
     "instant": ("LF-ROW-DATE", _LOSSY),
     "integer": ("LF-ROW-INTEGER",),
+    "boolean": ("LF-ROW-BOOLEAN",),
+    "stix-pattern": ("LF-ROW-STIX-PATTERN",),
     "duration": ("LF-ROW-DURATION",),
     "hex": ("LF-ROW-HEX",),
     "paper": ("LF-ROW-PAPER", "LF-ROW-PAPER-SIZE"),
@@ -35,6 +37,10 @@ _FORMATS: dict[str, tuple[str, ...]] = {
              "LF-FILE-WORKBOOK", "LF-FILE-WORKBOOK-DAMAGED", "LF-FILE-WORKBOOK-LIMIT"),
     "xml": ("LF-XML-CODE", "LF-XML-DEPTH", "LF-XML-DTD", "LF-XML-ELEMENTS", "LF-XML-ENCODING", "LF-XML-REPEATED",
             "LF-XML-SIZE", "LF-XML-SYNTAX"),
+    "json": ("LF-JSON-DEPTH", "LF-JSON-ELEMENTS", "LF-JSON-ENCODING", "LF-JSON-REPEATED", "LF-JSON-SIZE", "LF-JSON-SYNTAX",
+             "LF-FILE-NO-RECORD", "LF-ROW-KIND", "LF-ROW-LIST", "LF-ROW-REPEATED"),
+    "stix": ("LF-JSON-DEPTH", "LF-JSON-ELEMENTS", "LF-JSON-ENCODING", "LF-JSON-REPEATED", "LF-JSON-SIZE", "LF-JSON-SYNTAX",
+             "LF-FILE-NO-RECORD", "LF-ROW-KIND", "LF-ROW-LIST", "LF-ROW-REPEATED"),
     "passport": ("LF-ROW-TOKEN", "LF-FILE-CERTIFICATE", "LF-FILE-NO-TOKEN", "LF-FILE-SIZE"),
 }  # fmt: skip
 

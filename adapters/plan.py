@@ -23,6 +23,7 @@ from adapters.kinds import (
     done_to,
     read_account,
     read_bank,
+    read_boolean,
     read_code,
     read_hex,
     read_id,
@@ -36,6 +37,7 @@ from adapters.moments import read_duration, read_instant
 from adapters.papers import paper_names, read_paper
 from adapters.phones import read_phone, read_tn
 from adapters.profile import Mapping_, Profile, ProfileFile
+from adapters.stix_pattern import read_pattern
 from adapters.tree import texts_of
 from adapters.verbs import FORM, chosen, taken, with_year
 from schemas import registry
@@ -50,6 +52,7 @@ ITSELF = "."
 READERS: dict[str, tuple[Callable[[Setting], Read], str]] = {
     "text": (read_text, ""),
     "integer": (read_integer, ""),
+    "boolean": (read_boolean, ""),
     "code": (read_code, "lianfang.v1.CodedValue"),
     "account": (read_account, "lianfang.v1.AccountRef"),
     "bank": (read_bank, "lianfang.v1.BankRef"),
@@ -62,6 +65,7 @@ READERS: dict[str, tuple[Callable[[Setting], Read], str]] = {
     "magnitude": (read_magnitude, "lianfang.v1.Money"),
     "instant": (read_instant, "lianfang.v1.Instant"),
     "paper": (read_paper, "lianfang.v1.Attachment"),
+    "stix-pattern": (read_pattern, ""),
 }
 """Kinds of text: the builder of the reader, and the type it makes where that is a message."""
 

@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 from adapters.errors import RowRefused
+from adapters.kinds import Notes, Read, Setting
 
 PATTERN_BYTES_MAX = 8192
 DEPTH_MAX = 16
@@ -51,11 +52,14 @@ def comparisons(pattern: str) -> tuple[Comparison, ...]:
     return _Pattern(_tokens(pattern)).read()
 
 
-def the_only(found: tuple[Comparison, ...]) -> Comparison | None:
-    """Return the comparison of a pattern that says no more than "this has that value"; None of any other."""
-    if len(found) != 1 or found[0].negated or found[0].operator != "=":
-        return None
-    return found[0]
+def read_pattern(_: Setting) -> Read:
+    """A pattern, as given."""
+
+    def read(text: str, _notes: Notes) -> str:
+        comparisons(text)
+        return text
+
+    return read
 
 
 def written(path: str, value: str) -> str:

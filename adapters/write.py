@@ -209,6 +209,8 @@ _FORMS: dict[str, Callable[[Any, Mapping_, ProfileFile], str | None]] = {
     "code": _code,
     "tn": lambda value, _verbs, _file: value.raw or value.e164 or None,
     "duration": lambda value, _verbs, _file: str(value),
+    "boolean": lambda value, _verbs, _file: "true" if value else "false",
+    "stix-pattern": lambda value, _verbs, _file: str(value),
     "hex": lambda value, _verbs, _file: value.hex(),
 }
 
@@ -232,6 +234,8 @@ def value_at(message: Any, path: str) -> Any:
         value = getattr(value, name)
         if descriptor.enum_type is not None:
             return descriptor.enum_type.values_by_number[value].name if value else None
+        if value is False and not descriptor.has_presence:
+            return None
     return value if isinstance(value, Message) or value != "" else None
 
 
