@@ -370,7 +370,7 @@ def test_status_and_doctor_agree_that_all_is_well(desks: Desks) -> None:
         findings = desks.at("bank-a", "node", "doctor", "--json").value["findings"]
         return [finding for finding in findings if not finding["ok"]]
 
-    assert wait_until(lambda: not unwell(), 120.0), unwell()  # until the auditor has cosigned
+    assert wait_until(lambda: not unwell(), 30.0), unwell()  # until the auditor has cosigned
     assert "All is well." in desks.at("bank-a", "node", "doctor").out
 
 
