@@ -204,6 +204,8 @@ class Each(_Strict):
     """Path of the elements, from the record's or the list's around it."""
     condition: str = Field(alias="if", default="")
     """CEL condition: elements for which it does not hold are passed over."""
+    once: bool = False
+    """Whether elements that become the same are taken once."""
     into: str = ""
     """The repeated field, where it is not the name in brackets: several lists may fill one."""
     use: list[str] = []
@@ -367,7 +369,8 @@ def _field_tables(holder: dict[str, Any]) -> Iterator[Any]:
 
 
 def _refusal(where: str, error: ValidationError) -> ProfileRefused:
-    first = error.errors(include_url=False, include_input=False)[0]
+    errors = error.errors(include_url=False, include_input=False)
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     place = ".".join(str(part) for part in first["loc"])
     cause = f"{where}: {place}: {first['msg']}"
     cure = "correct the profile"

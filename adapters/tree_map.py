@@ -182,7 +182,7 @@ class _Reader:
                 "warnings": list(dict.fromkeys(note.code for note in notes)),
             }
             trace = partial(_lineage, document, kind, chain, record, first)
-            context = b"" if alone else _context(kind, number, document, chain)
+            context = b"" if alone and not number else _context(kind, number, document, chain)
             message = kind.part.plan.message(**part)
             converted = Converted(message, record, line, raw, tuple(notes), trace, context)
             yield Record(chain, kind, converted, document)
@@ -239,7 +239,7 @@ def read_part(
             item: Any = read_part(each.part, document, inner, notes, prefix=where, seen=seen)
             whole = item.pop(ITSELF, None)
             item = {**whole, **item} if isinstance(whole, dict) else whole if whole is not None else item
-            if item != {}:
+            if item != {} and not (each.once and item in items):
                 items.append(item)
             elif seen is not None:
                 del seen[mark:]

@@ -85,6 +85,8 @@ class List:
     part: Part
     items_max: int
     """Most elements that one message takes; 0 for no limit."""
+    once: bool = False
+    """Whether elements that become the same are taken once."""
 
     def chains(self, finder: Finder, chain: Chain) -> list[Chain]:
         """Return the elements of the source, each with its parents."""
@@ -170,8 +172,8 @@ def fields_of(profile: Profile, record: Record | Each) -> dict[str, Mapping_]:
     return fields | record.field
 
 
-def lists_of(profile: Profile, record: Record) -> dict[str, Each]:
-    """Return the lists of one kind of record: its groups', and its own, which win."""
+def lists_of(profile: Profile, record: Record | Each) -> dict[str, Each]:
+    """Return the lists of one kind of record, or in a list's elements: its groups', and its own, which win."""
     lists: dict[str, Each] = {}
     for group in record.use:
         lists |= profile.file.group_each.get(group, {})
@@ -189,7 +191,7 @@ def _kind(profile: Profile, record: Record) -> Kind:
     if record.spread and (spread is None or not spread.items_max):
         raise ProfileRefused(
             f"{profile.name}: {record.spread} is no list of {record.label} that has a limit",
-            cure="leave spread out, or name one of its lists",
+            cure=f"its lists with a limit are {', '.join(one.name for one in part.lists if one.items_max) or 'none'}",
             code="LF-MAP-PROFILE-WORD",
         )
     at = alternatives(record.at)[0] if record.at else None
@@ -268,7 +270,7 @@ def _list(profile: Profile, descriptor: Descriptor | None, name: str, each: Each
             code="LF-MAP-PROFILE-FIELD",
         )
     fields = {**constants(each.const), **fields_of(profile, each)}
-    part = _part(profile, field.message_type, field, fields, each.each)
+    part = _part(profile, field.message_type, field, fields, lists_of(profile, each))
     only = condition(each.condition) if each.condition else None
     items_max = field.GetOptions().Extensions[field_class_pb2.check].max_items
-    return List(path, alternatives(each.over), only, part, items_max)
+    return List(path, alternatives(each.over), only, part, items_max, each.once)

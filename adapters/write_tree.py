@@ -1,12 +1,13 @@
 """A message becomes a document of a tree-shaped format: head, and the record's paths and lists in the order of its layout.
 
-- Of several kinds of records for one message, the one is written whose constants the message has.
-- A list is written where its path stands in the layout, each element by the list's own layout.
+- Of several kinds of records for one message, the one is written whose constants the message has, else that loses least.
+- A list is written where its path stands in the layout, each element by the list's own layout. Lists whose paths meet fill
+  the same elements, as far as their texts agree: the accounts of an answer, their balances, and the movements in them.
 - What the layout has no place for is the loss, as for tables (adapters/write.py).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -41,6 +42,8 @@ class _List:
     over: Path
     const: Mapping[str, str]
     part: _Part
+    shared: bool = False
+    """Whether other lists fill the same elements, or those around them."""
 
 
 def write(profile: Profile, message: Message, context: Mapping[str, str]) -> Rendered:
@@ -92,7 +95,7 @@ def _serial(message: Message, context: Mapping[str, str]) -> str:
 
 
 def _record_of(profile: Profile, message: Message) -> Record:
-    """Return the kind of record that a message is: the one with most of its constants, and no other enumeration."""
+    """Return the kind of record that a message is: no other enumeration, most of the constants, and the least loss."""
     file, writes = profile.file, profile.file.writing.writes if profile.file.writing is not None else []
     found: list[tuple[int, Record]] = []
     for record in _records(profile):
@@ -102,12 +105,19 @@ def _record_of(profile: Profile, message: Message) -> Record:
         if not _is_another(record, message):
             found.append((sum(have), record))
     if found:
-        return max(found, key=lambda one: one[0])[1]
+        most = max(count for count, _ in found)
+        likely = [record for count, record in found if count == most]
+        return likely[0] if len(likely) == 1 else min(likely, key=lambda one: _lost(profile, one, message))
     raise FileRefused(
         f"the dialect {profile.name} has no record for a {message.DESCRIPTOR.name} of this kind",
         cure=f"it writes {', '.join(writes) or profile.message}",
         code="LF-RENDER-NO-RECORD",
     )
+
+
+def _lost(profile: Profile, record: Record, message: Message) -> int:
+    written = _put(_compiled(profile, _records(profile).index(record)), Node(""), message, empty=False)
+    return len(left_over(message, written.carried))
 
 
 def _is_another(record: Record, message: Message) -> bool:
@@ -146,12 +156,19 @@ def _part(
         for entry in layout:
             path = next((one for one in over if one == entry or one.startswith(f"{entry}/")), "")
             if entry == each.over or path:
-                inner = _part(profile, each.layout, fields_of(profile, each), each.each, each.const)
+                inner = _part(profile, each.layout, fields_of(profile, each), lists_of(profile, each), each.const)
                 made = _List(each.into or name, alternatives(path or over[0])[0], each.const, inner)
                 places[entry] = (*places.get(entry, ()), made)
                 break
+    for entry, made_there in places.items():
+        shared = len(made_there) > 1
+        places[entry] = tuple(replace(one, shared=shared or _reaches_up(one.part)) for one in made_there)
     paths = tuple((entry, alternatives(entry)[0]) for entry in layout)
     return _Part(paths, Carrier(profile.file, fields, layout, const), places)
+
+
+def _reaches_up(part: _Part) -> bool:
+    return any(path.up for _, path in part.layout)
 
 
 def _put(part: _Part, here: Node, message: Any, *, empty: bool) -> Written:
@@ -183,10 +200,14 @@ def _put_lists(lists: Sequence[_List], here: Node, message: Any, written: Writte
             where = f"{one.field}[{number}]"
             if where in written.carried:
                 continue
-            node = here.another(one.over)
+            holder = here.shadow() if one.shared else here
+            node = holder.another(one.over)
             inner = _put(one.part, node, item, empty=empty)
             if inner.carried:
                 node.join()
+            if inner.carried and one.shared:
+                (node.parent or holder).holds(node, one.field)
+                here.blend(holder, node, one.field)
             written.carried.update(_under(where, inner.carried))
             written.inexact += [f"{where}.{path}" for path in inner.inexact]
             if not isinstance(item, Message) and inner.carried:
