@@ -25,10 +25,10 @@ _BIC = r"(?P<bic>[A-Z0-9]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)"
 _NAME = rf"(?P<name>{_LINE})(?:{_NL}(?P<address>{_LINE}(?:{_NL}{_LINE})*))?"
 _PARTY = rf"(?:/(?:(?P<kind>[A-Z])/)?(?:/(?P<clearing>[^\r\n]+)|(?P<account>[^\r\n]+))(?:{_NL}|\Z))?"
 _BALANCE = rf"(?P<mark>[DC]){_DATE}{_AMOUNT}"
-_ORIGINAL = (
-    rf"(?P<type>[0-9]{{3}}){_NL}(?P<date>[0-9]{{6}})(?:(?:{_NL})?(?P<session>[0-9]{{4}})(?P<sequence>[0-9]{{6}}))?"
-)
-_CODED = rf"(?:/(?P<code>[A-Z0-9]{{4}})/(?P<detail>[^\r\n]*)(?:{_NL}|\Z))?(?P<text>.*)"
+_ORIGINAL = rf"(?P<type>[0-9]{{3}}){_NL}{_DATE}(?:(?:{_NL})?(?P<session>[0-9]{{10}}))?"
+_CODED = rf"(?:/(?P<code>[A-Z0-9]{{4}})/(?:{_NL})?)?(?P<text>.*)"
+_ANSWER = rf"(?:/(?P<code>[A-Z0-9]{{4}})/(?:(?P<reason>[A-Z0-9]{{4}})(?=[/\r\n]|\Z)/?)?(?:{_NL})?)?(?P<text>.*)"
+_ACCOUNT_25 = r"(?:(?P<bic>[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)/|(?P<bank_code>[0-9A-Za-z]+)/)?(?P<account>[^\r\n]+)"
 _NUMBERED = (
     rf"(?:/(?P<account>{_LINE})|(?!1/)(?P<identity>{_LINE}))?"
     rf"(?P<lines>(?:(?:{_NL}|\A)[1-8]/{_LINE})+)"
@@ -57,7 +57,9 @@ FORMS: dict[str, re.Pattern[str]] = {
         ("34F", r"(?P<currency>[A-Z]{3})(?P<mark>[DC])?(?P<amount>[0-9]{1,15},[0-9]{0,4})"),
         ("90D 90C", rf"(?P<count>[0-9]{{1,5}}){_AMOUNT}"),
         ("61", _LINE_61),
-        ("76 79", _CODED),
+        ("25", _ACCOUNT_25),
+        ("79", _CODED),
+        ("76", _ANSWER),
     )
     for tag in tags.split()
 }
@@ -123,15 +125,20 @@ def not_in_form(tag: str) -> RowRefused:
 
 def check_date(digits: str, tag: str) -> None:
     """RowRefused when six digits are no day of the calendar."""
-    year = int(digits[:2])
     try:
-        dt.date(year + (1900 if year >= CENTURY_FROM else 2000), int(digits[2:4]), int(digits[4:6]))
+        full_date(digits)
     except ValueError as error:
         refused = RowRefused(
             f"field {tag} holds a date that does not exist", cure="have the bank correct it", code="LF-FIN-DATE"
         )
         refused.column = tag
         raise refused from error
+
+
+def full_date(digits: str) -> dt.date:
+    """Return the day that six digits mean. ValueError when there is none."""
+    year = int(digits[:2])
+    return dt.date(year + (1900 if year >= CENTURY_FROM else 2000), int(digits[2:4]), int(digits[4:6]))
 
 
 def _numbered(structure: str, start: int, end: int, line: int, text: Text) -> list[Element]:

@@ -5,12 +5,14 @@
 - Opening balance and movements must give the closing balance; counts and sums of an MT942 (90D, 90C) must be right.
 """
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from decimal import Decimal
 
 from adapters.errors import RowRefused
 from adapters.fin_details import details
-from adapters.fin_fields import Slice
+from adapters.fin_fields import Slice, full_date
 from adapters.tree import Broken, Element
 
 STATEMENTS = frozenset({"MT940", "MT942", "940", "942"})
@@ -141,7 +143,7 @@ def _check_sums(page: Element) -> None:
 def _follows(before: Element, page: Element) -> bool:
     """Say whether a message goes on where another ended: same account, same number, same balance."""
     return (
-        _text(before, "25") == _text(page, "25")
+        _text(_child(before, "25"), "account") == _text(_child(page, "25"), "account")
         and _text(_child(before, "28C", "28"), "number") == _text(_child(page, "28C", "28"), "number")
         and _child(before, "62M") is not None
         and _balance(_child(before, "62M")) == _balance(_child(page, "60M"))
@@ -153,7 +155,7 @@ def _gathered(message: Element) -> Element:
     found: list[Element] = []
     for child in message.children:
         if child.name != "86":
-            found.append(child)
+            found.append(_booked(child) if child.name == "61" else child)
             continue
         before = found[-1] if found else None
         explained = _explained(child)
@@ -164,6 +166,22 @@ def _gathered(message: Element) -> Element:
         else:
             found.append(explained)
     return message._replace(children=found)
+
+
+def _booked(move: Element) -> Element:
+    """Return a movement whose entry date has its year: the one that brings it nearest to the value date."""
+    entry = _child(move, "entry_date")
+    if entry is None or not entry.text.strip():
+        return move
+    value = full_date(_text(move, "value_date"))
+    near = []
+    for year in (value.year - 1, value.year, value.year + 1):
+        with suppress(ValueError):
+            near.append(dt.date(year, int(entry.text[:2]), int(entry.text[2:])))
+    if not near:
+        raise _refused("field 61 holds an entry date that does not exist", "LF-FIN-DATE")
+    booked = min(near, key=lambda day: abs(day - value))
+    return move._replace(children=[*move.children, entry._replace(name="booking_date", text=f"{booked:%y%m%d}")])
 
 
 def _explained(field: Element) -> Element:

@@ -222,7 +222,7 @@ def _field(data: bytes, node: _Node, field: Field) -> list[Element]:
         refused = _refused(f"the field {field.name} is not in the form of TS 32.298", "LF-BER-FIELD")
         refused.column = field.name
         raise refused from error
-    if field.kind == "integer":
+    if field.kind in ("integer", "string"):
         return [Element(field.name, texts["value"], (), 1, node.start, node.end)]
     parts = [Element(name, text, (), 1, node.start, node.end) for name, text in texts.items() if text]
     return [
@@ -290,7 +290,7 @@ def _read_integer(content: bytes) -> dict[str, str]:
 
 
 def _read_string(content: bytes) -> dict[str, str]:
-    return {"text": content.decode("latin-1")}
+    return {"value": content.decode("latin-1")}
 
 
 def _read_plmn(content: bytes) -> dict[str, str]:

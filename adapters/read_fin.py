@@ -171,7 +171,7 @@ class _File:
             raise _refused("the message has no fields", "LF-FIN-EMPTY")
         tags = {field.tag for field in fields}
         kind = message.type or _guess(tags)
-        head = [Element("type", kind, (), line), *message.head]
+        head = [Element("type", kind, (), line), *message.head, *_ends(message.head)]
         if kind in STATEMENTS:
             fields = _rejoined(fields)
             check_flow(fields)
@@ -321,6 +321,18 @@ class _File:
 
 
 _ACKNOWLEDGEMENT, _SERVICE_ACKNOWLEDGEMENT = "ack", "21"
+
+
+def _ends(head: list[Element]) -> Iterator[Element]:
+    """Yield who sent a message and who gets it, by their BIC: blocks 1 and 2 tell, by the side that wrote the file."""
+    blocks = {block.name: {part.name: part for part in block.children} for block in head}
+    here = blocks.get("basic", {}).get("terminal")
+    there = blocks.get("application", {})
+    pairs = (("sender", there.get("sender", here)), ("receiver", there.get("receiver", here)))
+    for name, terminal in pairs:
+        if terminal is not None and there:
+            bic = terminal.text[:8] + terminal.text[9:].replace("XXX", "")
+            yield terminal._replace(name=name, text=bic)
 
 
 def _guess(tags: set[str]) -> str:

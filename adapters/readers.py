@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from adapters import read_bai2, read_ber, read_fedwire, read_fin, read_json, read_nacha, read_stix, read_xml
+from adapters import read_bai2, read_ber, read_fedwire, read_fin, read_json, read_nacha, read_stix, read_xml, write_fin
 from adapters.profile import Source, Writing
 from adapters.tree import Broken, Element
 
@@ -29,7 +29,7 @@ READERS: dict[str, TreeFormat] = {
     "xml": TreeFormat(read_xml.read, read_xml.seems, read_xml.write, read_xml.ranges),
     "json": TreeFormat(read_json.read, read_json.seems, read_json.write),
     "stix": TreeFormat(read_stix.read, read_stix.seems, read_stix.write),
-    "fin": TreeFormat(read_fin.read, read_fin.seems),
+    "fin": TreeFormat(read_fin.read, read_fin.seems, write_fin.write),
     "nacha": TreeFormat(read_nacha.read, read_nacha.seems),
     "bai2": TreeFormat(read_bai2.read, read_bai2.seems),
     "fedwire": TreeFormat(read_fedwire.read, read_fedwire.seems),
