@@ -1,11 +1,13 @@
 """A message becomes a row of a table: the columns that [writing] names, in its order, each under the first of its headers.
 
+Where a profile gathers rows into one message, each element of the list that it gathers them in becomes a row again.
+
 Cells are written as they are, never guarded or padded: what is written is read again by the same profile.
 """
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from google.protobuf.message import Message
 
@@ -16,7 +18,7 @@ from adapters.write import Carrier
 
 
 def write(profile: Profile, message: Message, _: Mapping[str, str]) -> Rendered:
-    """Write a table of one row. FileRefused when the dialect has no row for this message."""
+    """Write a table of one row, or of a row for each element of the list. FileRefused when the dialect has no row for this message."""
     file = profile.file
     assert file.writing is not None, "asked by render"
     assert file.target is not None, "checked with the profile"
@@ -28,8 +30,26 @@ def write(profile: Profile, message: Message, _: Mapping[str, str]) -> Rendered:
         )
     columns = file.writing.columns
     const = {path: verbs.const for path, verbs in file.field.items() if verbs.const and verbs.when is None}
-    written = Carrier(file, file.field, columns, const).write(message)
-    return Rendered(_table(profile, [[written.texts.get(name, "") for name in columns]]), written.loss)
+    carrier = Carrier(file, file.field, columns, const)
+    rows, loss = [], dict[str, None]()
+    for number, one in enumerate(_lines(message, file.source.group_as)):
+        written = carrier.write(one)
+        rows.append([written.texts.get(name, "") for name in columns])
+        loss.update(dict.fromkeys(path.replace("[0]", f"[{number}]", 1) for path in written.loss))
+    return Rendered(_table(profile, rows), tuple(loss))
+
+
+def _lines(message: Message, gathered: str) -> Iterator[Message]:
+    """Yield the message once for each element of the list that gathers rows, with that element alone."""
+    if not gathered or len(getattr(message, gathered)) <= 1:
+        yield message
+        return
+    alone = type(message)()
+    alone.CopyFrom(message)
+    for element in getattr(message, gathered):
+        alone.ClearField(gathered)
+        getattr(alone, gathered).append(element)
+        yield alone
 
 
 def joined(profile: Profile, tables: Iterable[bytes]) -> bytes:
