@@ -18,7 +18,7 @@ from adapters.plan import ITSELF, compile_plan, field_at
 from adapters.plan import READERS as READERS_OF_KINDS
 from adapters.profile import Each, Mapping_, Profile, parse_profile
 from adapters.readers import READERS
-from adapters.tree_plan import constants, fields_of, kinds_of, lists_of, looked_at
+from adapters.tree_plan import constants, fields_of, kinds_of, list_at, lists_of, looked_at
 from schemas import registry
 from schemas.errors import UnknownType
 
@@ -72,16 +72,16 @@ def _check_table(profile: Profile) -> None:
 
 
 def _check_written(profile: Profile, columns: list[str], known: tuple[str, ...]) -> None:
-    """Check the columns of a table that is written: what has several lines, or no way back, is not."""
+    """Check the columns of a table that is written: what has no way back is not."""
     source = profile.file.source
     assert source.header is not None, "checked before"
     for column in columns:
         _known(profile, column, known, "column")
     missing = [column for column in source.header.required if column not in columns]
-    if missing or source.group_by:
+    if missing:
         raise ProfileRefused(
             f"{profile.name} has a [writing] that its own [source] could not read",
-            cure=f"add the columns {', '.join(missing)}" if missing else "leave it out: several lines are one message",
+            cure=f"add the columns {', '.join(missing)}",
         )
 
 
@@ -113,13 +113,13 @@ def _check_part(
         _check_verbs(profile, path, verbs, field_at(descriptor, path, profile) if path != ITSELF else None)
     for name, each in lists.items():
         for group in each.use:
-            _known(profile, group, tuple(profile.file.group), "group")
-        inner, filled = field_at(descriptor, each.into or name, profile), fields_of(profile, each)
+            _known(profile, group, tuple({**profile.file.group, **profile.file.group_each}), "group")
+        inner, filled = list_at(descriptor, each.into or name, profile), fields_of(profile, each)
         if ITSELF in filled:
             _check_verbs(profile, name, filled[ITSELF], inner)
         within = {path: verbs for path, verbs in filled.items() if path != ITSELF}
         if inner.message_type is not None:
-            _check_part(profile, inner.message_type, {**constants(each.const), **within}, each.each)
+            _check_part(profile, inner.message_type, {**constants(each.const), **within}, lists_of(profile, each))
 
 
 def _descriptor(message: str) -> Descriptor:

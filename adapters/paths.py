@@ -17,7 +17,7 @@ Chain = tuple[Element, ...]
 """An element with all its parents, the root first."""
 
 _PIECE = re.compile(r"((?:\[[^\]]*\]|[^/\[\]])+)(/|\Z)")
-_STEP = re.compile(r"([^\[\]]+)((?:\[[^\]]+\])*)")
+_STEP = re.compile(r"([^\[\]|]+)((?:\[[^\]]+\])*)")
 _OR = re.compile(r"\s\|\s(?![^\[]*\])")
 
 

@@ -260,8 +260,8 @@ def looked_at(verbs: Mapping_) -> Iterator[str]:
         yield verbs.when.source
 
 
-def _list(profile: Profile, descriptor: Descriptor | None, name: str, each: Each) -> List:
-    path = each.into or name
+def list_at(descriptor: Descriptor | None, path: str, profile: Profile) -> FieldDescriptor:
+    """Return the repeated field that a path names. ProfileRefused when it is none."""
     field = field_at(descriptor, path, profile) if descriptor is not None else None
     if field is None or not field.is_repeated:
         raise ProfileRefused(
@@ -269,6 +269,12 @@ def _list(profile: Profile, descriptor: Descriptor | None, name: str, each: Each
             cure="each fills repeated fields",
             code="LF-MAP-PROFILE-FIELD",
         )
+    return field
+
+
+def _list(profile: Profile, descriptor: Descriptor | None, name: str, each: Each) -> List:
+    path = each.into or name
+    field = list_at(descriptor, path, profile)
     fields = {**constants(each.const), **fields_of(profile, each)}
     part = _part(profile, field.message_type, field, fields, lists_of(profile, each))
     only = condition(each.condition) if each.condition else None
