@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from adapters.plan import field_at
-from adapters.profile import Mapping_, Profile
-from adapters.tree_plan import fields_of
+from adapters.plan import ITSELF, field_at
+from adapters.profile import Each, Mapping_, Profile, Record
+from adapters.readers import READERS
+from adapters.tree_plan import constants, fields_of, lists_of
 from adapters.write import TABLES
 from schemas import registry
 from schemas.field_classes import INHERIT, field_class
@@ -29,18 +30,23 @@ _REFUSALS: dict[str, tuple[str, ...]] = {
     "paper": ("LF-ROW-PAPER", "LF-ROW-PAPER-SIZE"),
 }
 """What a kind of text can be refused for; a test compares it with the code."""
+_JSON = ("LF-JSON-DEPTH", "LF-JSON-ELEMENTS", "LF-JSON-ENCODING", "LF-JSON-REPEATED", "LF-JSON-SIZE", "LF-JSON-SYNTAX")
 _FORMATS: dict[str, tuple[str, ...]] = {
     "csv": ("LF-ROW-QUOTE", "LF-ROW-SIZE", "LF-ROW-WIDTH", "LF-FILE-AMBIGUOUS-HEADER", "LF-FILE-COLUMNS", "LF-FILE-EMPTY",
             "LF-FILE-ENCODING", "LF-FILE-NO-HEADER", "LF-FILE-SIZE"),
     "xlsx": ("LF-ROW-QUOTE", "LF-ROW-SIZE", "LF-ROW-WIDTH", "LF-FILE-AMBIGUOUS-HEADER", "LF-FILE-COLUMNS", "LF-FILE-EMPTY",
              "LF-FILE-ENCODING", "LF-FILE-ENCRYPTED", "LF-FILE-NO-HEADER", "LF-FILE-SHEET", "LF-FILE-SIZE",
              "LF-FILE-WORKBOOK", "LF-FILE-WORKBOOK-DAMAGED", "LF-FILE-WORKBOOK-LIMIT"),
-    "xml": ("LF-XML-CODE", "LF-XML-DEPTH", "LF-XML-DTD", "LF-XML-ELEMENTS", "LF-XML-ENCODING", "LF-XML-REPEATED",
-            "LF-XML-SIZE", "LF-XML-SYNTAX"),
-    "json": ("LF-JSON-DEPTH", "LF-JSON-ELEMENTS", "LF-JSON-ENCODING", "LF-JSON-REPEATED", "LF-JSON-SIZE", "LF-JSON-SYNTAX",
-             "LF-FILE-NO-RECORD", "LF-ROW-KIND", "LF-ROW-LIST", "LF-ROW-REPEATED"),
-    "stix": ("LF-JSON-DEPTH", "LF-JSON-ELEMENTS", "LF-JSON-ENCODING", "LF-JSON-REPEATED", "LF-JSON-SIZE", "LF-JSON-SYNTAX",
-             "LF-FILE-NO-RECORD", "LF-ROW-KIND", "LF-ROW-LIST", "LF-ROW-REPEATED"),
+    "xml": ("LF-XML-DEPTH", "LF-XML-DTD", "LF-XML-ELEMENTS", "LF-XML-ENCODING", "LF-XML-SIZE", "LF-XML-SYNTAX"),
+    "json": _JSON,
+    "stix": _JSON,
+    "fin": ("LF-FILE-ENCODING", "LF-FIN-BALANCE", "LF-FIN-BLOCK", "LF-FIN-CUT", "LF-FIN-DATE", "LF-FIN-EMPTY", "LF-FIN-FIELD",
+            "LF-FIN-NAK", "LF-FIN-NO-MESSAGE", "LF-FIN-PAGE", "LF-FIN-SIZE", "LF-FIN-STATEMENT", "LF-FIN-TYPE"),
+    "nacha": ("LF-FILE-EMPTY", "LF-NACHA-CUT", "LF-NACHA-FIELD", "LF-NACHA-ORDER", "LF-NACHA-SIZE", "LF-NACHA-TOTAL",
+              "LF-NACHA-WIDTH"),
+    "bai2": ("LF-BAI2-CUT", "LF-BAI2-FIELD", "LF-BAI2-HEADER", "LF-BAI2-RECORD", "LF-BAI2-SIZE", "LF-BAI2-TOTAL"),
+    "fedwire": ("LF-FEDWIRE-FIELD", "LF-FEDWIRE-NO-MESSAGE", "LF-FEDWIRE-SIZE", "LF-FEDWIRE-TAG", "LF-FEDWIRE-TEST"),
+    "ber": ("LF-BER-CUT", "LF-BER-DEPTH", "LF-BER-EMPTY", "LF-BER-FIELD", "LF-BER-LENGTH", "LF-BER-SIZE", "LF-BER-TAG"),
     "passport": ("LF-ROW-TOKEN", "LF-FILE-CERTIFICATE", "LF-FILE-NO-TOKEN", "LF-FILE-SIZE"),
 }  # fmt: skip
 
@@ -82,16 +88,44 @@ def _lines(profile: Profile) -> Iterator[str]:
     if profile.file.target is not None:
         yield from ("", f"## {profile.message}", "", *_fields(profile, profile.message, profile.file.field))
     for record in profile.file.record:
-        code = f"{profile.file.code_prefix}{record.code}"
-        way = "read" if code in profile.file.source.reads else "written"
-        yield from ("", f"## {code}: {record.message}, {way}", "", f"Elements in order: {_code(*record.layout)}.", "")
-        constants = {path: Mapping_.model_validate({"const": text}) for path, text in record.const.items()}
-        yield from _fields(profile, record.message, {**constants, **fields_of(profile, record)})
+        yield from _record(profile, record)
     for name, table in profile.file.table.items():
         rows = [(_code(text), _code(word)) for text, word in table.items()]
         yield from ("", f"## Table {name}", "", *_table(("in the file", "becomes"), rows))
     yield from ("", "## What can go wrong", "", "Causes and cures: [errors.md](../errors.md).", "")
     yield from (f"- `{code}`" for code in refusals(profile))
+
+
+def _record(profile: Profile, record: Record) -> Iterator[str]:
+    """Yield what stands of one kind of record: where it is, its fields, and its lists."""
+    source, code = profile.file.source, f"{profile.file.code_prefix}{record.label}"
+    way = "read" if not source.reads or code in source.reads else "written"
+    named = f" ({record.name})" if record.code and record.name else ""
+    yield from ("", f"## {code}: {record.message}, {way}{named}", "")
+    yield f"It stands at {_code(record.at)}." if record.at else "It is the root."
+    if record.condition:
+        yield f"Only if {_code(record.condition)}."
+    if record.spread:
+        yield f"Where {_code(record.spread)} is longer than one message takes, it becomes several."
+    yield ""
+    if record.layout:
+        yield from (f"Elements in order: {_code(*record.layout)}.", "")
+    yield from _fields(profile, record.message, {**constants(record.const), **fields_of(profile, record)})
+    yield from _lists(profile, record.message, lists_of(profile, record), "")
+
+
+def _lists(profile: Profile, message: str, lists: Mapping[str, Each], prefix: str) -> Iterator[str]:
+    """Yield the lists of a record, or of an element of a list, each with its fields."""
+    for name, each in lists.items():
+        path = f"{prefix}{each.into or name}"
+        only = f", if {_code(each.condition)}" if each.condition else ""
+        yield from ("", f"`{path}`, an element for each {_code(each.over)}{only}:", "")
+        if each.layout:
+            yield from (f"Elements in order: {_code(*each.layout)}.", "")
+        fields = {**constants(each.const), **fields_of(profile, each)}
+        inside = {path if one == ITSELF else f"{path}.{one}": verbs for one, verbs in fields.items()}
+        yield from _fields(profile, message, inside)
+        yield from _lists(profile, message, lists_of(profile, each), f"{path}.")
 
 
 def _ways(profile: Profile) -> str:
@@ -116,6 +150,10 @@ def _facts(profile: Profile) -> list[tuple[str, ...]]:
         "known, and carries nothing": _code(*source.ignore),
         "one message for all lines of one": source.group_by,
         "lines of one message, at most": str(source.group_max) if source.group_by else "",
+        "its code stands at": _code(source.code_from),
+        "each line is a document": "yes" if source.lines else "",
+        "namespaces": _code(*source.namespace),
+        "must fit the schema": _code(source.xsd),
         "codes read": _code(*source.reads),
         "codes written": _code(*writing.writes) if writing else "",
         "columns written": _code(*writing.columns) if writing else "",
@@ -186,11 +224,27 @@ def _reading(verbs: Mapping_) -> list[str]:
     return steps
 
 
+def _every_field(profile: Profile) -> Iterator[Mapping[str, Mapping_]]:
+    """Yield all tables of fields of a profile, those of lists in lists too."""
+    file = profile.file
+    yield from (file.field, *file.group.values(), *(record.field for record in file.record))
+    waiting = [*(each for record in file.record for each in record.each.values())]
+    waiting += [each for lists in file.group_each.values() for each in lists.values()]
+    while waiting:
+        each = waiting.pop()
+        yield each.field
+        waiting += each.each.values()
+
+
 def refusals(profile: Profile) -> list[str]:
     """Return the codes with which a file of this dialect, or one of its records, can be refused."""
     file = profile.file
     found = set(_FORMATS[file.source.format])
-    for fields in (file.field, *file.group.values(), *(record.field for record in file.record)):
+    if file.source.format in READERS:
+        found.update(("LF-FILE-NO-RECORD", "LF-ROW-KIND", "LF-ROW-LIST", "LF-ROW-REPEATED"))
+        found.update({"LF-XML-CODE"} if file.source.code_from else ())
+        found.update({"LF-XML-SCHEMA"} if file.source.xsd else ())
+    for fields in _every_field(profile):
         for verbs in fields.values():
             if verbs.const:
                 continue

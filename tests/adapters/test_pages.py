@@ -1,6 +1,7 @@
 """What is written of profiles is what they are: pages and schema are generated, and neither is stale."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import adapters
 from adapters import pages, plan, schema, summary
 from adapters.profile import SHORT_FORMS
+from adapters.readers import READERS
 from tests.adapters.files import DEMO, profile
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +35,7 @@ def test_a_page_names_every_field_column_code_and_table(name):
     """Nothing that the profile says is left out of its page."""
     file, text = profile(name).file, pages.page(profile(name))
     fields = [*file.field, *(path for record in file.record for path in record.const)]
-    used = [path for record in file.record for group in record.use for path in file.group[group]]
+    used = [path for record in file.record for group in record.use for path in file.group.get(group, {})]
     for word in (
         *fields,
         *used,
@@ -43,12 +45,20 @@ def test_a_page_names_every_field_column_code_and_table(name):
     ):
         assert word in text, word
     for record in file.record:
-        assert f"## {file.code_prefix}{record.code}: {record.message}" in text
+        assert f"## {file.code_prefix}{record.label}: {record.message}" in text
 
 
 def test_every_kind_says_what_it_can_be_refused_for():
     """No kind of text is unknown to the pages but codes, which their table alone can refuse."""
     assert set(pages._REFUSALS) == set(plan.READERS) - {"code"}
+
+
+@pytest.mark.parametrize("form", sorted(READERS))
+def test_what_a_reader_refuses_a_file_for_is_on_the_pages_of_its_format(form):
+    """Every code in the reader's modules is one that the pages of its profiles name."""
+    modules = [ROOT / "adapters" / f"read_{form}.py", *(ROOT / "adapters").glob(f"{form}_*.py")]
+    codes = {code for path in modules for code in re.findall(r'"(LF-(?!RENDER|MAP|ROW)[A-Z0-9-]+)"', path.read_text())}
+    assert codes <= {*pages._FORMATS[form], *pages._FORMATS["json"]}
 
 
 def test_refusals_that_happen_are_on_the_page():
