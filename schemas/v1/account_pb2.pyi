@@ -389,6 +389,10 @@ class AccountAnswer(message.Message):
     ATTACHMENTS_FIELD_NUMBER: builtins.int
     PART_FIELD_NUMBER: builtins.int
     PARTS_FIELD_NUMBER: builtins.int
+    SEARCHED_ACCOUNT_FIELD_NUMBER: builtins.int
+    SEARCHED_SUBJECT_FIELD_NUMBER: builtins.int
+    SEARCHED_SCOPE_FIELD_NUMBER: builtins.int
+    SEARCHED_SECTIONS_FIELD_NUMBER: builtins.int
     application_id: builtins.str
     """The query's number."""
     failure_cause: builtins.str
@@ -489,6 +493,22 @@ class AccountAnswer(message.Message):
     def attachments(self) -> containers.RepeatedCompositeFieldContainer[common_pb2.Attachment]:
         """Papers."""
 
+    @builtins.property
+    def searched_account(self) -> common_pb2.AccountRef:
+        """The account that was asked for."""
+
+    @builtins.property
+    def searched_subject(self) -> common_pb2.Party:
+        """The person or organisation that was asked for."""
+
+    @builtins.property
+    def searched_scope(self) -> common_pb2.CodedValue:
+        """Whose data were asked for: the owner's, or those of all who act for the account."""
+
+    @builtins.property
+    def searched_sections(self) -> containers.RepeatedCompositeFieldContainer[common_pb2.CodedValue]:
+        """Which parts of an answer were asked for, in the source's list."""
+
     def __init__(
         self,
         *,
@@ -520,9 +540,13 @@ class AccountAnswer(message.Message):
         attachments: abc.Iterable[common_pb2.Attachment] | None = ...,
         part: builtins.int = ...,
         parts: builtins.int = ...,
+        searched_account: common_pb2.AccountRef | None = ...,
+        searched_subject: common_pb2.Party | None = ...,
+        searched_scope: common_pb2.CodedValue | None = ...,
+        searched_sections: abc.Iterable[common_pb2.CodedValue] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["agent", b"agent", "bank", b"bank", "case_context", b"case_context", "disputed", b"disputed", "executed_at", b"executed_at", "holder", b"holder", "period_end", b"period_end", "period_start", b"period_start", "provenance", b"provenance", "result", b"result", "staff", b"staff", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["agent", b"agent", "bank", b"bank", "case_context", b"case_context", "disputed", b"disputed", "executed_at", b"executed_at", "holder", b"holder", "period_end", b"period_end", "period_start", b"period_start", "provenance", b"provenance", "result", b"result", "searched_account", b"searched_account", "searched_scope", b"searched_scope", "searched_subject", b"searched_subject", "staff", b"staff", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account_remarks", b"account_remarks", "accounts", b"accounts", "agent", b"agent", "application_id", b"application_id", "attachments", b"attachments", "balances", b"balances", "bank", b"bank", "case_context", b"case_context", "disputed", b"disputed", "executed_at", b"executed_at", "failure_cause", b"failure_cause", "feedback_remark", b"feedback_remark", "findings", b"findings", "holder", b"holder", "measures", b"measures", "part", b"part", "parties", b"parties", "parts", b"parts", "period_end", b"period_end", "period_start", b"period_start", "provenance", b"provenance", "result", b"result", "rights", b"rights", "safe_deposit_boxes", b"safe_deposit_boxes", "source_serial", b"source_serial", "staff", b"staff", "status", b"status", "transactions", b"transactions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account_remarks", b"account_remarks", "accounts", b"accounts", "agent", b"agent", "application_id", b"application_id", "attachments", b"attachments", "balances", b"balances", "bank", b"bank", "case_context", b"case_context", "disputed", b"disputed", "executed_at", b"executed_at", "failure_cause", b"failure_cause", "feedback_remark", b"feedback_remark", "findings", b"findings", "holder", b"holder", "measures", b"measures", "part", b"part", "parties", b"parties", "parts", b"parts", "period_end", b"period_end", "period_start", b"period_start", "provenance", b"provenance", "result", b"result", "rights", b"rights", "safe_deposit_boxes", b"safe_deposit_boxes", "searched_account", b"searched_account", "searched_scope", b"searched_scope", "searched_sections", b"searched_sections", "searched_subject", b"searched_subject", "source_serial", b"source_serial", "staff", b"staff", "status", b"status", "transactions", b"transactions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
