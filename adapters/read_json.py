@@ -9,9 +9,10 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from adapters.errors import FileRefused, RowRefused
+from adapters.paths import pattern
 from adapters.profile import Source, Writing
 from adapters.tree import Broken, Element
 
@@ -27,6 +28,7 @@ _TOKEN = re.compile(
     rb"|(true|false|null)(?![0-9A-Za-z]))"
 )
 _END = re.compile(rb"[ \t\r\n]*\Z")
+_LITERAL = re.compile(r"|true|false|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _CURE = "have the sending system write it again; nothing of it was used"
 
 
@@ -188,20 +190,41 @@ class _Document:
 
 
 def write(roots: Sequence[Element], writing: Writing) -> bytes:
-    """Write documents: one, or one a line."""
-    texts = [json.dumps(_plain(root, writing, ""), ensure_ascii=False, indent=2) for root in roots]
-    return "".join(f"{text}\n" for text in texts).encode()
+    """Write documents, one after the other. What has no text is left out; where a literal would stand, it is null."""
+    forms = _Forms(tuple(map(pattern, writing.literals)), tuple(map(pattern, writing.arrays)))
+    return "".join(f"{_written(root, forms, '', 0)}\n" for root in roots).encode()
 
 
-def _plain(element: Element, writing: Writing, path: str) -> Any:
+class _Forms(NamedTuple):
+    """Which paths are not texts."""
+
+    literals: tuple[re.Pattern[str], ...]
+    arrays: tuple[re.Pattern[str], ...]
+
+
+def _written(element: Element, forms: _Forms, path: str, depth: int) -> str:
+    """Return the JSON that a tree is, numbers with the digits that they have; the inverse of reading."""
     if not element.children:
-        return element.text
-    found: dict[str, Any] = {}
+        is_literal = _is(forms.literals, path) and _LITERAL.fullmatch(element.text)
+        return (element.text or "null") if is_literal else json.dumps(element.text, ensure_ascii=False)
+    within, end = "\n" + "  " * (depth + 1), "\n" + "  " * depth
+    several: dict[str, list[str]] = {}
     for child in element.children:
-        value = _plain(child, writing, f"{path}/{child.name}")
-        if child.name in found:
-            before = found[child.name]
-            found[child.name] = [*before, value] if isinstance(before, list) else [before, value]
-        else:
-            found[child.name] = value
-    return found
+        below = f"{path}/{child.name}".removeprefix("/")
+        if child.children or child.text or _is(forms.literals, below):
+            several.setdefault(child.name, []).append(_written(child, forms, below, depth + 1))
+    if element.name == ROOT and list(several) == [ITEM]:
+        return f"[{within}{f',{within}'.join(several[ITEM])}{end}]"
+    members = []
+    for name, values in several.items():
+        is_array = len(values) > 1 or _is(forms.arrays, f"{path}/{name}".removeprefix("/"))
+        members.append(f"{json.dumps(name, ensure_ascii=False)}: {_array(values) if is_array else values[0]}")
+    return f"{{{within}{f',{within}'.join(members)}{end}}}" if members else "{}"
+
+
+def _array(values: list[str]) -> str:
+    return f"[{', '.join(values)}]"
+
+
+def _is(patterns: tuple[re.Pattern[str], ...], path: str) -> bool:
+    return any(one.fullmatch(path) for one in patterns)

@@ -4,7 +4,8 @@ A profile reads one element at a time, and in a bundle what belongs together is 
 observed-data and observable that nothing observes, this is put beneath it, each with the place that it has in the file:
 - `@says`: each value that the pattern gives a property, or that the observable has: `path` and the property itself;
 - `@tlp`: the Traffic Light label of its markings, by the ids that the standard fixes (STIX 2.1 section 7.2.1.4; TLP 2.0);
-- `@creator`, `@sighting`, `@points-to`, `@pointed-at-by`: the objects that it names or that name it.
+- `@creator`, `@sighting`, `@points-to`, `@pointed-at-by`: the objects that it names or that name it;
+- `@seen`: of all its sightings, the first and the last time, and how often, where each says so.
 What has been put somewhere no longer stands among the `objects`; all else stays there, to be listed as not carried.
 """
 
@@ -106,7 +107,9 @@ class _Bundle:
     def tied(self, one: Element) -> Element:
         """Return an object with what belongs to it beneath it."""
         own = _text(one, "id")
-        more = [self._place("@sighting", sighting) for sighting in self._sightings.get(own, [])]
+        sightings = self._sightings.get(own, [])
+        more = [self._place("@sighting", sighting) for sighting in sightings]
+        more += [_seen(sightings)] if sightings else []
         more += [self._place(name, relation) for name, relation in self._relations.get(own, [])]
         creator = self._by_id.get(_text(one, "created_by_ref"))
         if creator is not None:
@@ -147,6 +150,27 @@ class _Bundle:
 
 def _text(element: Element, name: str) -> str:
     return next((child.text for child in element.children if child.name == name), "")
+
+
+def _seen(sightings: Sequence[Element]) -> Element:
+    times = [
+        child for one in sightings for child in one.children if child.name in ("first_seen", "last_seen") and child.text
+    ]
+    firsts = [child for child in times if child.name == "first_seen"]
+    found = [min(firsts, key=_moment)] if firsts else []
+    lasts = [child for child in times if child.name == "last_seen"]
+    found += [max(lasts, key=_moment)] if lasts else []
+    counts = [child for one in sightings for child in one.children if child.name == "count"]
+    if len(counts) == len(sightings) and all(child.text.isdecimal() for child in counts):
+        total = sum(int(child.text) for child in counts)
+        found.append(counts[0] if len(counts) == 1 else counts[0]._replace(text=str(total)))
+    return sightings[0]._replace(name="@seen", children=found)
+
+
+def _moment(child: Element) -> tuple[str, str]:
+    """Return what moments are compared by; all of STIX are in UTC, with any number of decimal places."""
+    whole, _, fraction = child.text.rstrip("Z").partition(".")
+    return whole, fraction
 
 
 def _said_by_pattern(one: Element) -> list[Element]:
@@ -240,7 +264,46 @@ def _objects(one: Element) -> list[Element]:
     added = [Element(name, text) for name, text in must.items() if name not in fields]
     whole = one._replace(children=[*head, *given, *added, *(Element("object_marking_refs", ref) for ref in labels)])
     base = {"own": own, "created": fields["created"].text if "created" in fields else made}
-    return [whole, *(_beside(child, number, base) for number, child in enumerate(beneath) if child.name in _BESIDE)]
+    beside = [_beside(child, number, base) for number, child in enumerate(_sighted(beneath)) if child.name in _BESIDE]
+    return [_with_creator(whole, made), *_creators(whole, made), *beside]
+
+
+def _sighted(beneath: Sequence[Element]) -> list[Element]:
+    """Return what stands beneath, the times of the sightings put into the first of them; one is made where there is none."""
+    seen = [child for child in beneath if child.name == "@seen"]
+    if not seen:
+        return list(beneath)
+    sightings = [child for child in beneath if child.name == "@sighting"]
+    rest = [child for child in beneath if child.name not in ("@seen", "@sighting")]
+    if not sightings:
+        return [*rest, seen[0]._replace(name="@sighting")]
+    times = [child for child in seen[0].children if child.name != "count"]
+    return [*rest, sightings[0]._replace(children=[*sightings[0].children, *times]), *sightings[1:]]
+
+
+def _creators(one: Element, made: str) -> list[Element]:
+    """Return the identity of a creator of whom the message has a name, not an id."""
+    name = _text(one, "created_by_ref")
+    if not name or _REF.fullmatch(name):
+        return []
+    facts = {
+        "type": "identity",
+        "spec_version": "2.1",
+        "id": f"identity--{_uuid(name)}",
+        "created": made,
+        "modified": made,
+    }
+    return [Element("objects", "", [Element(key, text) for key, text in {**facts, "name": name}.items()])]
+
+
+def _with_creator(one: Element, made: str) -> Element:
+    named = [_text(identity, "id") for identity in _creators(one, made)]
+    return one._replace(
+        children=[
+            child._replace(text=named[0]) if named and child.name == "created_by_ref" else child
+            for child in one.children
+        ]
+    )
 
 
 _BESIDE = {"@sighting": "sighting", "@points-to": "relationship", "@pointed-at-by": "relationship"}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from adapters import read_bai2, read_ber, read_fedwire, read_fin, read_json, read_nacha, read_stix, read_xml, write_fin
+from adapters import read_bai2, read_ber, read_fedwire, read_fin, read_json, read_misp, read_nacha, read_stix, read_xml, write_fin
 from adapters.profile import Source, Writing
 from adapters.tree import Broken, Element
 
@@ -28,6 +28,7 @@ class TreeFormat(NamedTuple):
 READERS: dict[str, TreeFormat] = {
     "xml": TreeFormat(read_xml.read, read_xml.seems, read_xml.write, read_xml.ranges),
     "json": TreeFormat(read_json.read, read_json.seems, read_json.write),
+    "misp": TreeFormat(read_misp.read, read_misp.seems, read_misp.write),
     "stix": TreeFormat(read_stix.read, read_stix.seems, read_stix.write),
     "fin": TreeFormat(read_fin.read, read_fin.seems, write_fin.write),
     "nacha": TreeFormat(read_nacha.read, read_nacha.seems),

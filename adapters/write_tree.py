@@ -102,7 +102,7 @@ def _record_of(profile: Profile, message: Message) -> Record:
         if record.message != message.DESCRIPTOR.name or (writes and f"{file.code_prefix}{record.label}" not in writes):
             continue
         have = [value_as_text(message, path) == text for path, text in record.const.items()]
-        if not _is_another(record, message):
+        if not _is_another(record, message) and not _lacks(profile, record, message):
             found.append((sum(have), record))
     if found:
         most = max(count for count, _ in found)
@@ -118,6 +118,15 @@ def _record_of(profile: Profile, message: Message) -> Record:
 def _lost(profile: Profile, record: Record, message: Message) -> int:
     written = _put(_compiled(profile, _records(profile).index(record)), Node(""), message, empty=False)
     return len(left_over(message, written.carried))
+
+
+def _lacks(profile: Profile, record: Record, message: Message) -> bool:
+    """Say whether the message has not what a record of a kind without a code must have: it is of another kind."""
+    return not record.code and any(
+        verbs.check.required and value_at(message, path) is None
+        for path, verbs in fields_of(profile, record).items()
+        if path not in record.const
+    )
 
 
 def _is_another(record: Record, message: Message) -> bool:
