@@ -59,10 +59,10 @@ def identify(data: bytes) -> Identified:
     refused = looks.refused or opened.refused
     if not fits and refused is not None:
         return Identified((), refused)
-    return Identified(fits, _why_none(data, fits))
+    return Identified(fits, _why_none(data, fits, opened))
 
 
-def _why_none(data: bytes, fits: tuple[Fit, ...]) -> FileRefused | None:
+def _why_none(data: bytes, fits: tuple[Fit, ...], opened: Opened) -> FileRefused | None:
     best = [fit.profile for fit in fits if fit.score == fits[0].score]
     if len(best) == 1:
         return None
@@ -73,7 +73,7 @@ def _why_none(data: bytes, fits: tuple[Fit, ...]) -> FileRefused | None:
             code="LF-FILE-AMBIGUOUS",
         )
     kind = media_type(data)
-    if kind in (UNKNOWN, _ARCHIVE):
+    if kind in (UNKNOWN, _ARCHIVE) and not opened.sheets:
         try:
             encoding_of(data, ["utf-8-sig", "gb18030"])
         except FileRefused as error:

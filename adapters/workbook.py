@@ -55,9 +55,10 @@ class Opened:
         """Why the workbook cannot be read."""
 
     @cached_property
-    def _sheets(self) -> list[Sheet]:
+    def sheets(self) -> list[Sheet]:
+        """The workbook's sheets; none where it is no workbook, or cannot be read."""
         try:
-            return sheets_of(self._data)
+            return sheets_of(self._data) if is_workbook(self._data) else []
         except FileRefused as error:
             self.refused = error
             return []
@@ -68,18 +69,31 @@ class Opened:
         try:
             if not is_workbook(self._data):
                 return fit_of(profile, read_table(self._data, source))
-            return fit_of(profile, table_of(self._sheets, source)) if self._sheets else None
+            parts, _ = _sorted_out(self.sheets, source)
+            return fit_of(profile, _table_of(parts, source)) if parts else None
         except FileRefused:
             return None
 
 
 def table_of(sheets: Sequence[Sheet], source: Source) -> Table:
     """Return the table that sheets make. FileRefused."""
-    parts = _parts(sheets, source)
-    headers, columns, places = _layout(parts, source)
-    rows = _rows(parts, source, len(headers), places)
+    parts, strangers = _sorted_out(sheets, source)
+    if strangers:
+        raise _unknown_sheet(strangers[0], source)
+    if not parts:
+        raise FileRefused("the workbook has no rows", cure="export it again", code="LF-FILE-EMPTY")
+    if len(parts) > 1 and not source.sheet:
+        raise FileRefused(
+            f"{len(parts)} sheets have this dialect's header, and it has one table: {', '.join(part.name for part in parts)}",
+            cure="one of them may be a copy of the other: keep the sheet that the system exported",
+            code="LF-FILE-SHEET",
+        )
+    return _table_of(parts, source)
 
-    return Table(headers, columns, rows, line_of(headers))
+
+def _table_of(parts: list[_Part], source: Source) -> Table:
+    headers, columns, places = _layout(parts, source)
+    return Table(headers, columns, _rows(parts, source, len(headers), places), line_of(headers))
 
 
 def line_of(cells: Sequence[str]) -> bytes:
@@ -94,25 +108,19 @@ def _preamble(part: _Part) -> tuple[str, ...]:
     return tuple(text.rstrip(",") for text in above)
 
 
-def _parts(sheets: Sequence[Sheet], source: Source) -> list[_Part]:
-    found = []
+def _sorted_out(sheets: Sequence[Sheet], source: Source) -> tuple[list[_Part], list[Sheet]]:
+    """Return the sheets that are the dialect's, and those that nothing names."""
+    found, strangers = [], []
     for sheet in sheets:
         rule = _rule_for(sheet, source)
         if rule is not None and rule.ignore:
             continue
         part = _with_header(sheet, rule, source) if rule is not None or not source.sheet else None
-        if part is None:
-            raise _unknown_sheet(sheet, source)
-        found.append(part)
-    if not found:
-        raise FileRefused("the workbook has no rows", cure="export it again", code="LF-FILE-EMPTY")
-    if len(found) > 1 and not source.sheet:
-        raise FileRefused(
-            f"{len(found)} sheets have this dialect's header, and it has one table: {', '.join(part.name for part in found)}",
-            cure="one of them may be a copy of the other: keep the sheet that the system exported",
-            code="LF-FILE-SHEET",
-        )
-    return found
+        if part is not None:
+            found.append(part)
+        else:
+            strangers.append(sheet)
+    return found, strangers
 
 
 def _rule_for(sheet: Sheet, source: Source) -> Rule | None:
