@@ -179,6 +179,12 @@ class CallRecord(message.Message):
     KIND_FIELD_NUMBER: builtins.int
     CAUSE_FIELD_NUMBER: builtins.int
     TRUNK_FIELD_NUMBER: builtins.int
+    ANSWERED_AT_FIELD_NUMBER: builtins.int
+    ENDED_AT_FIELD_NUMBER: builtins.int
+    CALL_ID_FIELD_NUMBER: builtins.int
+    DIVERTED_FROM_FIELD_NUMBER: builtins.int
+    IP_FIELD_NUMBER: builtins.int
+    DEVICE_FIELD_NUMBER: builtins.int
     duration_s: builtins.int
     """Seconds of conversation."""
     direction: CallDirection.ValueType
@@ -195,6 +201,12 @@ class CallRecord(message.Message):
     """Cause of release, in the source's words."""
     trunk: builtins.str
     """Trunk or route."""
+    call_id: builtins.str
+    """The exchange's number for the call."""
+    ip: builtins.str
+    """IP address of the terminal or gateway."""
+    device: builtins.str
+    """The terminal, as it calls itself."""
     @builtins.property
     def calling(self) -> common_pb2.PhoneRef:
         """Who called."""
@@ -206,6 +218,18 @@ class CallRecord(message.Message):
     @builtins.property
     def started_at(self) -> common_pb2.Instant:
         """When it began."""
+
+    @builtins.property
+    def answered_at(self) -> common_pb2.Instant:
+        """When it was answered."""
+
+    @builtins.property
+    def ended_at(self) -> common_pb2.Instant:
+        """When it ended."""
+
+    @builtins.property
+    def diverted_from(self) -> common_pb2.PhoneRef:
+        """The number from which it was diverted."""
 
     def __init__(
         self,
@@ -221,10 +245,16 @@ class CallRecord(message.Message):
         kind: builtins.str = ...,
         cause: builtins.str = ...,
         trunk: builtins.str = ...,
+        answered_at: common_pb2.Instant | None = ...,
+        ended_at: common_pb2.Instant | None = ...,
+        call_id: builtins.str = ...,
+        diverted_from: common_pb2.PhoneRef | None = ...,
+        ip: builtins.str = ...,
+        device: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_duration_s", b"_duration_s", "called", b"called", "calling", b"calling", "duration_s", b"duration_s", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_duration_s", b"_duration_s", "answered_at", b"answered_at", "called", b"called", "calling", b"calling", "diverted_from", b"diverted_from", "duration_s", b"duration_s", "ended_at", b"ended_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_duration_s", b"_duration_s", "called", b"called", "calling", b"calling", "cause", b"cause", "cell", b"cell", "direction", b"direction", "duration_s", b"duration_s", "imei", b"imei", "imsi", b"imsi", "kind", b"kind", "started_at", b"started_at", "trunk", b"trunk"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_duration_s", b"_duration_s", "answered_at", b"answered_at", "call_id", b"call_id", "called", b"called", "calling", b"calling", "cause", b"cause", "cell", b"cell", "device", b"device", "direction", b"direction", "diverted_from", b"diverted_from", "duration_s", b"duration_s", "ended_at", b"ended_at", "imei", b"imei", "imsi", b"imsi", "ip", b"ip", "kind", b"kind", "started_at", b"started_at", "trunk", b"trunk"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration_s: _TypeAlias = typing.Literal["duration_s"]  # noqa: Y015
     _WhichOneofArgType__duration_s: _TypeAlias = typing.Literal["_duration_s", b"_duration_s"]  # noqa: Y015
