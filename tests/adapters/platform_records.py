@@ -326,9 +326,7 @@ REPORTS: dict[str, dict[str, Any]] = {
                         _REPORTED_ACCOUNT
                         | {
                             "AccountNumber": "310000000000003",
-                            "TransactionList": {
-                                "Transaction": [{"FeatureCode": "9999", **movement(3, "Merchant")}]
-                            },
+                            "TransactionList": {"Transaction": [{"FeatureCode": "9999", **movement(3, "Merchant")}]},
                         }
                     ],
                 },
@@ -354,9 +352,7 @@ REPORT_ANSWERS: dict[str, dict[str, Any]] = {
 """What the police answer to a report: 2xxxxx from their system."""
 PAPERS_OF_A_QUERY = {
     "Attachments": {
-        "Attachment": [
-            {"Filename": name, "Content": base64.b64encode(content).decode()} for name, content in PAPERS
-        ]
+        "Attachment": [{"Filename": name, "Content": base64.b64encode(content).decode()} for name, content in PAPERS]
     }
 }
 

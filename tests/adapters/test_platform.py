@@ -1,7 +1,5 @@
 """The risk-event platform's records, both sides and both ways."""
 
-import csv
-
 import pytest
 from lxml import etree
 
@@ -21,7 +19,6 @@ from tests.adapters.files import (
     ORDERS,
     PAPERS,
     RESULTS,
-    SAMPLES,
     held,
     one,
     profile,
@@ -151,18 +148,31 @@ def test_earlier_freezes_and_partial_success_are_kept():
     assert not result.frozen.currency_assumed
 
 
-def test_every_element_of_the_interface_is_in_its_place():
-    """The layouts are those of the interface's own list, attachments apart."""
-    path = SAMPLES / "cn-tfms" / "element-paths.tsv"
-    if not path.exists():
-        pytest.skip("the list of elements is not on this machine")
-    with path.open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file, delimiter="\t") if row["path"].startswith("/Body/")]
-    for kind in profile("tfms-bank").file.record:
-        wanted = [row["path"].removeprefix("/Body/") for row in rows if row["tx_code"] == f"1{kind.code}"]
-        assert [name for name in kind.layout if name != "Attachments"] == [
-            name for name in wanted if not name.startswith("Attach")
-        ]
+def test_what_a_release_sets_free_has_a_field():
+    """UnfreezeBalance of a release reaches the police, in its own field and with its own meaning."""
+    body = {**RESULTS["00204"], "UnfreezeBalance": "1200.50"}
+    result = one(record("100204", body), "tfms-bank")
+    assert result.warnings == ()
+    assert (result.message.released.minor_units, result.message.released.currency) == (120_050, "CNY")
+    assert not result.message.HasField("frozen")
+    _, texts = elements(render(profile("tfms-police"), result.message, CONTEXT).data)
+    assert texts["UnfreezeBalance"] == "1200.50"
+
+
+def test_a_word_for_the_emergency_level_is_kept_and_noted():
+    """EmergencyLevel "normal" is no code of the list: it is carried as it stands, and the record says so."""
+    read = one(record("200101", {**ORDERS["00101"], "EmergencyLevel": "normal"}), "tfms-police")
+    assert (read.message.emergency.code, [note.code for note in read.warnings]) == ("normal", ["code_unknown"])
+
+
+def test_an_amount_in_yen_has_no_fen():
+    """What a minor unit is comes from the currency: 10000.00 JPY are ten thousand yen, and half a yen is refused."""
+    read = one(record("200101", {**ORDERS["00101"], "Currency": "JPY", "TransferAmount": "10000.00"}), "tfms-police")
+    assert (read.message.transfer_amount.minor_units, read.message.transfer_amount.currency) == (10_000, "JPY")
+    outcome = held(
+        record("200101", {**ORDERS["00101"], "Currency": "JPY", "TransferAmount": "10000.50"}), "tfms-police"
+    )
+    assert outcome.code == "LF-ROW-AMOUNT"
 
 
 def test_the_core_gets_the_same_bytes_twice():
