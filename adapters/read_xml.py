@@ -74,6 +74,8 @@ def parse(data: bytes, *, document_type: bool = False) -> etree._Element:
     info: Any = root.getroottree().docinfo  # the stubs know half of it
     if not document_type and (info.doctype or info.internalDTD is not None):
         raise _refused("the XML has a document type", "LF-XML-DTD")
+    if data.count(b"<") > ELEMENTS_MAX and sum(1 for _ in root.iter()) > ELEMENTS_MAX:
+        raise _refused(f"the XML has more than {ELEMENTS_MAX} elements", "LF-XML-ELEMENTS")
     if (info.encoding or "UTF-8").upper() not in _ENCODINGS:
         raise _refused("the XML is in an encoding that this dialect has not", "LF-XML-ENCODING")
     return root
