@@ -46,6 +46,13 @@ OBSERVED = {
 """Kinds of observables that an indicator can carry, and the properties that say what they are."""
 _HASHES = re.compile(r"file:hashes\.'?([A-Za-z0-9-]+)'?")
 _REF = re.compile(r"[a-z0-9-]+--([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
+_NETWORK = {
+    "ipv4-addr:value": re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2})?"),
+    "mac-addr:value": re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}"),
+    "ipv6-addr:value": re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/[0-9]{1,3})?"),
+    "domain-name:value": re.compile(r".+"),
+}
+"""Kinds of network addresses, by their form; tried in order."""
 _MARK = b'"bundle"'
 _LOOKED_AT_BYTES = 4096
 
@@ -239,10 +246,13 @@ def _loose(root: Element) -> Element:
 
 def _objects(one: Element) -> list[Element]:
     fields = {child.name: child for child in one.children if child.name[:1] != "@"}
-    beneath = [child for child in one.children if child.name[:1] == "@"]
+    beneath = [_network(child) for child in one.children if child.name[:1] == "@"]
     own = f"indicator--{_uuid(_text(one, 'id'))}"
     made = next((fields[name].text for name in ("created", "modified", "valid_from") if name in fields), "")
     pattern = fields["pattern"].text if "pattern" in fields else _pattern(beneath)
+    observables = [] if made else _observables(_text(one, "id"), beneath)
+    if observables:
+        return observables
     if not made or not pattern:
         raise FileRefused(
             "the message has not what a STIX indicator must have: a time at which it was made, and a value",
@@ -260,12 +270,42 @@ def _objects(one: Element) -> list[Element]:
     marks = [child.text for child in one.children if child.name == "object_marking_refs"]
     labels = [label for child in beneath if child.name == "@tlp" and (label := _label_ref(child.text, marks))]
     head = [Element("type", "indicator"), Element("spec_version", "2.1"), Element("id", own)]
-    given = [child for child in one.children if child.name[:1] != "@" and child.name != "id"]
+    given = [child for child in one.children if child.name[:1] != "@" and child.name not in _HEAD]
     added = [Element(name, text) for name, text in must.items() if name not in fields]
     whole = one._replace(children=[*head, *given, *added, *(Element("object_marking_refs", ref) for ref in labels)])
     base = {"own": own, "created": fields["created"].text if "created" in fields else made}
     beside = [_beside(child, number, base) for number, child in enumerate(_sighted(beneath)) if child.name in _BESIDE]
     return [_with_creator(whole, made), *_creators(whole, made), *beside]
+
+
+def _network(child: Element) -> Element:
+    """Return a value of a network address as the kind that it is: a message keeps all of them in one list."""
+    if child.name != "@says" or _text(child, "path") not in _NETWORK:
+        return child
+    value = _text(child, "value")
+    kind = next((kind for kind, form in _NETWORK.items() if form.fullmatch(value)), "domain-name:value")
+    return child._replace(
+        children=[inner._replace(text=kind) if inner.name == "path" else inner for inner in child.children]
+    )
+
+
+def _observables(own: str, beneath: Sequence[Element]) -> list[Element]:
+    """Return what was seen as objects of their own: they need no time, as an indicator does."""
+    found = []
+    for child in beneath:
+        kind, _, name = _text(child, "path").partition(":")
+        if child.name == "@says" and kind in OBSERVED:
+            value = next(inner for inner in child.children if inner.name != "path")
+            is_own = own.startswith(f"{kind}--") and _REF.fullmatch(own)
+            ref = own if is_own else f"{kind}--{uuid5(NAMESPACE_URL, value.text)}"
+            algorithm, _, digest = value.text.partition(":")
+            said = Element(name, "", [Element(algorithm, digest)]) if name == "hashes" else value
+            head = [Element("type", kind), Element("spec_version", "2.1"), Element("id", ref)]
+            found.append(Element("objects", "", [*head, said]))
+    return found
+
+
+_HEAD = ("type", "spec_version", "id")
 
 
 def _sighted(beneath: Sequence[Element]) -> list[Element]:

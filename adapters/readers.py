@@ -3,7 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from adapters import read_bai2, read_ber, read_fedwire, read_fin, read_json, read_misp, read_nacha, read_stix, read_xml, write_fin
+from adapters import (
+    read_bai2,
+    read_ber,
+    read_fedwire,
+    read_fin,
+    read_json,
+    read_misp,
+    read_nacha,
+    read_stix,
+    read_xml,
+    write_fin,
+)
 from adapters.profile import Source, Writing
 from adapters.tree import Broken, Element
 

@@ -102,8 +102,10 @@ def _record_of(profile: Profile, message: Message) -> Record:
         if record.message != message.DESCRIPTOR.name or (writes and f"{file.code_prefix}{record.label}" not in writes):
             continue
         have = [value_as_text(message, path) == text for path, text in record.const.items()]
-        if not _is_another(record, message) and not _lacks(profile, record, message):
+        if not _is_another(record, message):
             found.append((sum(have), record))
+    whole = [one for one in found if not _lacks(profile, one[1], message)]
+    found = whole or found
     if found:
         most = max(count for count, _ in found)
         likely = [record for count, record in found if count == most]
