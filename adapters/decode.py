@@ -9,7 +9,7 @@ import codecs
 from adapters.errors import FileRefused
 
 _CHUNK_BYTES = 1 << 20
-_PYTHON_NAME = {"utf-8-sig": "utf-8", "gb18030": "gb18030"}
+_PYTHON_NAME = {"utf-8-sig": "utf-8", "gb18030": "gb18030", "iso-8859-1": "iso-8859-1"}
 _WORKBOOK_MARKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 """How a .xlsx (a ZIP archive) and an old .xls begin, whatever the file is called."""
 

@@ -45,7 +45,7 @@ FORMS: dict[str, Form] = {
     "3100": _BANK,
     "3400": _BANK,
     "3320": _REFERENCE,
-    "3500": Form((("previous_message", r".{1,22}"),)),
+    "3500": Form((("previous_message", r".{22}"),)),
     "3600": Form((("business_function", r"[A-Z]{3}"), ("transaction_type", r"[A-Z0-9 ]{0,3}")), ("more",)),
     "3610": Form((("code", r"[A-Z0-9]{4}"),), ("proprietary",)),
     "3620": Form((("indicator", r"[0-9]"),), ("electronic_address", "name", "phone", "mobile", "fax", "end_to_end_id")),
@@ -134,32 +134,34 @@ def _element(data: bytes, structure: str, mark: re.Match[str], stop: int, line: 
         stop -= 1
     form = FORMS.get(tag)
 
-    def leaf(name: str, start: int, end: int) -> Element:
-        try:
-            text = data[start:end].decode()
-        except UnicodeDecodeError:
-            text = data[start:end].decode("latin-1")
-        return Element(name, text.strip(), (), line, start, end)
-
     if form is None:
-        return leaf(tag, place, stop)
+        return _leaf(data, tag, place, stop, line)
     begin, children = mark.start(), []
     for name, pattern in form.fixed:
         found = re.compile(pattern).match(structure, place, stop)
         if found is None:
             raise _not_in_form(tag)
-        children.append(leaf(name, *found.span()))
+        children.append(_leaf(data, name, *found.span(), line))
         place = found.end()
     for name in form.starred:
         if place >= stop:
             break
-        star = structure.find("*", place, stop)
-        cut = stop if star < 0 else star
-        children.append(leaf(name, place, cut))
+        cut = structure.find("*", place, stop)
+        if cut < 0:
+            raise _refused(f"tag {tag} is cut off: its last part has no asterisk", "LF-FEDWIRE-CUT")
+        children.append(_leaf(data, name, place, cut, line))
         place = cut + 1
     if structure[place:stop].strip("* "):
         raise _not_in_form(tag)
     return Element(tag, "", [child for child in children if child.text], line, begin, stop)
+
+
+def _leaf(data: bytes, name: str, start: int, end: int, line: int) -> Element:
+    try:
+        text = data[start:end].decode()
+    except UnicodeDecodeError:
+        text = data[start:end].decode("latin-1")
+    return Element(name, text.strip(), (), line, start, end)
 
 
 def _not_in_form(tag: str) -> RowRefused:
