@@ -57,7 +57,8 @@ def _check_table(profile: Profile) -> None:
     source = profile.file.source
     if source.header is None:
         raise ProfileRefused(f"{profile.name} has no [source.header]", cure="say how its header line is found")
-    known = tuple(source.columns)
+    known = (*source.columns, *source.preamble)
+    _check_shape(profile)
     for column in (*source.header.required, *filter(None, (source.group_by, source.sheet_column))):
         _known(profile, column, known, "column")
     spellings = [spelling for names in source.columns.values() for spelling in names]
@@ -69,6 +70,24 @@ def _check_table(profile: Profile) -> None:
     _check_fields(profile, _target(profile), profile.file.field, known)
     if profile.file.writing is not None:
         _check_written(profile, profile.file.writing.columns, known)
+
+
+def _check_shape(profile: Profile) -> None:
+    """Check what stands above the header, or what a table without one looks like."""
+    source = profile.file.source
+    assert source.header is not None, "checked before"
+    twice = [name for name in source.preamble if name in source.columns]
+    if twice:
+        raise ProfileRefused(
+            f"{profile.name} has {twice[0]} above the header and in it", cure="call one of them otherwise"
+        )
+    for column in source.header.looks:
+        _known(profile, column, tuple(source.columns), "column")
+    named = [names[0] for names in source.columns.values() if len(names) != 1 or not names[0].isdecimal()]
+    if source.header.looks and named:
+        raise ProfileRefused(
+            f"{profile.name} has no header line, and a column called {named[0]}", cure="call columns 1, 2, 3 and so on"
+        )
 
 
 def _check_written(profile: Profile, columns: list[str], known: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ from adapters.plan import Plan, compile_plan
 from adapters.profile import Profile
 from adapters.provenance import held_back, origin
 from adapters.readers import READERS
-from adapters.table import Table
+from adapters.table import Table, with_preamble
 from adapters.workbook import open_table
 
 Outcome = Converted | HeldBack
@@ -34,10 +34,10 @@ def convert(profile: Profile, data: bytes, companions: Mapping[str, bytes] = _NO
 
 
 def _table(profile: Profile, data: bytes, _: Mapping[str, bytes]) -> Iterator[Outcome]:
-    table = open_table(data, profile.file.source)
+    table = with_preamble(open_table(data, profile.file.source), profile.file.source)
     assert profile.file.target is not None, "checked with the profile"
     plan = compile_plan(profile, profile.file.target.message, profile.file.field, table.columns, table.headers)
-    rows = grouped if profile.file.source.group_by else _rows
+    rows = grouped if profile.file.source.group_as else _rows
     return rows(profile, table, plan, origin(profile, data))
 
 

@@ -1,4 +1,4 @@
-"""Tables whose lines belong together: the lines of one subject become one message.
+"""Tables whose lines belong together: the lines of one subject, or of a whole file, become one message.
 
 - A record is all readable lines of one subject, up to the most that a message holds; then the next record begins.
 - A line that cannot be read is a record of its own, held back; it costs its neighbours nothing.
@@ -35,7 +35,9 @@ class _Group:
 def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Converted | HeldBack]:
     """Yield one message for each subject's lines; held-back lines come out where they stand."""
     source = profile.file.source
-    place = table.columns[source.group_by]
+    place = table.columns[source.group_by] if source.group_by else None
+    parted = place is None and "part" in plan.message.DESCRIPTOR.fields_by_name
+    part = 0
     open_groups: dict[str, _Group] = {}
     records = count(1)
     waiting = 0
@@ -48,7 +50,7 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
         except RowRefused as error:
             yield held_back(error, next(records), row.line, row.raw)
             continue
-        subject = tidy(row.cells[place])
+        subject = tidy(row.cells[place]) if place is not None else ""
         group = open_groups.setdefault(subject, _Group({**values, source.group_as: []}))
         group.values[source.group_as] += values.get(source.group_as, [])
         group.lines.append((row.line, row.cells))
@@ -60,8 +62,13 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
             full = next(iter(open_groups))
         if full is not None:
             waiting -= len(open_groups[full].lines)
+            part += 1
+            if parted:
+                open_groups[full].values["part"] = part
             yield _finished(open_groups.pop(full), plan, base, next(records))
     for group in open_groups.values():
+        if parted and part:
+            group.values["part"] = group.values["parts"] = part + 1
         yield _finished(group, plan, base, next(records))
 
 

@@ -41,6 +41,10 @@ class Header(_Strict):
     """Columns without which a line is not the header."""
     lines_before_max: int = Field(default=40, ge=0, le=1000)
     """Most lines of preamble before it."""
+    looks: dict[str, str] = {}
+    """For tables without a header line, whose columns are called 1, 2, 3 and so on: what cells of the first row must look like."""
+    cells_min: int = Field(default=1, ge=1, le=256)
+    """Fewest cells of a row of such a table; those that it lacks at its end are empty."""
 
 
 class Sheet(_Strict):
@@ -75,6 +79,12 @@ class Source(_Strict):
     header: Header | None = None
     columns: dict[str, list[str]] = {}
     """Our name of a column: the headers it has in files."""
+    preamble: dict[str, str] = {}
+    """Our name of a column that stands above the header: a pattern of the whole line whose first group is its text."""
+    padded: bool = False
+    """Whether blanks and tabs may stand between a closing quotation mark and the delimiter."""
+    under_header: str = ""
+    """Pattern of the first cell of a line right under the header that is no record: a line of types."""
     ignore: list[str] = []
     """Headers, or paths with wildcards, that are known and carry nothing for the message."""
     footer: list[str] = []

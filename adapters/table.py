@@ -8,8 +8,10 @@
 
 import csv
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 from adapters.decode import body_of, encoding_of
@@ -47,6 +49,12 @@ class Table:
     rows: Iterator[Row]
     header: bytes
     """The header line's own bytes."""
+    preamble: tuple[str, ...] = ()
+    """The lines above the header."""
+
+
+_PADDING = re.compile(r'(?<![,"])"[ \t]+(?=,|\r?\n|\Z)')
+"""A closing quotation mark with blanks after it; one that opens a cell stands behind a delimiter or another one."""
 
 
 class _TooLong(Exception):
@@ -56,9 +64,10 @@ class _TooLong(Exception):
 class _Lines:
     """Feeds csv.reader one line at a time and remembers the bytes of the record being read."""
 
-    def __init__(self, data: bytes, encoding: str, lines_max: int) -> None:
+    def __init__(self, data: bytes, encoding: str, lines_max: int, *, padded: bool = False) -> None:
         self._source = io.BytesIO(data)
         self._encoding = encoding
+        self._padded = padded
         self._lines_max = lines_max
         self._back: list[bytes] = []
         self.pending: list[bytes] = []
@@ -76,7 +85,8 @@ class _Lines:
             self.line += 1
             if len(pending) > lines_max:
                 raise _TooLong
-            yield line.decode(encoding)
+            text = line.decode(encoding)
+            yield _PADDING.sub('"', text) if self._padded else text
 
     def first_only(self) -> bytes:
         """Return the first line of a record that cannot be read; the others will be read again."""
@@ -90,11 +100,70 @@ class _Lines:
 def read_table(data: bytes, source: Source) -> Table:
     """Find the header. FileRefused when the file has another encoding or no such header."""
     encoding = encoding_of(data, list(source.encodings))
-    rows = _records(_Lines(body_of(data, encoding), encoding, source.record_lines_max), source)
-    headers, columns, header = _find_header(rows, source)
+    rows = _records(_Lines(body_of(data, encoding), encoding, source.record_lines_max, padded=source.padded), source)
     assert source.header is not None, "checked with the profile"
+    if source.header.looks:
+        return numbered(rows, source)
+    above: list[str] = []
+    headers, columns, header = _find_header(rows, source, lambda row: above.append(row.raw.decode(encoding)))
     needed = tuple(columns[name] for name in source.header.required)
-    return Table(headers, columns, _below(rows, len(headers), source, needed), header)
+    below = _below(without_types(rows, source), len(headers), source, needed)
+    return Table(headers, columns, below, header, tuple(above))
+
+
+def numbered(rows: Iterator[Row], source: Source) -> Table:
+    """Return a table without a header line. FileRefused when its first row does not look like one of the dialect."""
+    assert source.header is not None, "checked with the profile"
+    columns = {name: int(spellings[0]) - 1 for name, spellings in source.columns.items()}
+    width = max(columns.values()) + 1
+    first = next(rows, None)
+    cells = _widened(first, width, source.header.cells_min).cells if first is not None else []
+    looks = {name: re.compile(pattern).fullmatch for name, pattern in source.header.looks.items()}
+    if len(cells) != width or not all(fits(tidy(cells[columns[name]])) for name, fits in looks.items()):
+        raise FileRefused(
+            f"the first row is none of this dialect, which has no header: its {', '.join(looks)} look otherwise",
+            cure="check that this is the right export, or name another profile",
+            code="LF-FILE-NO-HEADER",
+        )
+    assert first is not None, "it has cells"
+    every = (_widened(row, width, source.header.cells_min) for row in chain((first,), rows))
+    headers = [""] * width
+    for name, place in columns.items():
+        headers[place] = name
+    needed = tuple(columns[name] for name in source.header.required)
+    return Table(tuple(headers), columns, _below(every, width, source, needed), b"")
+
+
+def _widened(row: Row, width: int, cells_min: int) -> Row:
+    """Return a row with empty cells for those that it may lack at its end."""
+    if row.refused is None and cells_min <= len(row.cells) < width:
+        return row._replace(cells=[*row.cells, *[""] * (width - len(row.cells))])
+    return row
+
+
+def without_types(rows: Iterator[Row], source: Source) -> Iterator[Row]:
+    """Leave out the line of types under the header, where the dialect has one."""
+    if not source.under_header:
+        return rows
+    first = next(rows, None)
+    if first is None or (first.cells and re.fullmatch(source.under_header, tidy(first.cells[0]))):
+        return rows
+    return chain((first,), rows)
+
+
+def with_preamble(table: Table, source: Source) -> Table:
+    """Return a table whose rows also have what the lines above the header say, in columns of their own."""
+    if not source.preamble:
+        return table
+    lines = [tidy(line) for line in table.preamble]
+    texts = {}
+    for name, pattern in source.preamble.items():
+        found = (re.fullmatch(pattern, line) for line in lines)
+        texts[name] = next((match[1] or "" for match in found if match is not None), "")
+    width, further = len(table.headers), list(texts.values())
+    columns = {**table.columns, **{name: width + number for number, name in enumerate(texts)}}
+    rows = (row if row.refused else row._replace(cells=[*row.cells, *further]) for row in table.rows)
+    return replace(table, headers=(*table.headers, *(f"{name}, above" for name in texts)), columns=columns, rows=rows)
 
 
 def fit(profile: Profile, data: bytes) -> Fit | None:
@@ -152,7 +221,9 @@ _UNREADABLE = RowRefused(
 )
 
 
-def _find_header(rows: Iterator[Row], source: Source) -> tuple[tuple[str, ...], dict[str, int], bytes]:
+def _find_header(
+    rows: Iterator[Row], source: Source, passed: Callable[[Row], None]
+) -> tuple[tuple[str, ...], dict[str, int], bytes]:
     assert source.header is not None, "checked with the profile"
     names = {spelling: column for column, spellings in source.columns.items() for spelling in spellings}
     best: set[str] = set()
@@ -164,6 +235,7 @@ def _find_header(rows: Iterator[Row], source: Source) -> tuple[tuple[str, ...], 
         if found.issuperset(source.header.required):
             return headers, _columns(headers, names), row.raw
         best = max(best, found, key=len)
+        passed(row)
     missing = [source.columns[column][0] for column in source.header.required if column not in best]
     raise FileRefused(
         f"no header line of this dialect in the first {source.header.lines_before_max} lines; "

@@ -93,7 +93,13 @@ def table_of(sheets: Sequence[Sheet], source: Source) -> Table:
 
 def _table_of(parts: list[_Part], source: Source) -> Table:
     headers, columns, places = _layout(parts, source)
-    return Table(headers, columns, _rows(parts, source, len(headers), places), line_of(headers))
+    return Table(headers, columns, _rows(parts, source, len(headers), places), line_of(headers), _above(parts[0]))
+
+
+def _above(part: _Part) -> tuple[str, ...]:
+    """Return the rows above a header as lines of text."""
+    lines = (",".join(tidy(cell) for cell in row) for row in part.rows[: part.header_row])
+    return tuple(line.rstrip(",") for line in lines)
 
 
 def line_of(cells: Sequence[str]) -> bytes:
@@ -101,11 +107,6 @@ def line_of(cells: Sequence[str]) -> bytes:
     out = io.StringIO(newline="")
     csv.writer(out).writerow(cells)
     return out.getvalue().encode("utf-8", "surrogatepass")
-
-
-def _preamble(part: _Part) -> tuple[str, ...]:
-    above = (",".join(tidy(cell) for cell in row) for row in part.rows[: part.header_row])
-    return tuple(text.rstrip(",") for text in above)
 
 
 def _sorted_out(sheets: Sequence[Sheet], source: Source) -> tuple[list[_Part], list[Sheet]]:
