@@ -250,7 +250,7 @@ def _step(
     if verbs.parse.negative is not None and verbs.parse.negative.source in columns:
         fill = _signed(fill, columns[verbs.parse.negative.source], frozenset(verbs.parse.negative.among))
     if verbs.parse.year_from in columns:
-        fill = with_year(fill, places[0], columns[verbs.parse.year_from])
+        fill = with_year(fill, places[0], columns[verbs.parse.year_from], path)
     fill = _when(fill, verbs, columns)
     column = " + ".join(headers[place] for place in places)
     conditional = any(verb is not None for verb in (verbs.when, verbs.map, verbs.split)) or bool(verbs.take)

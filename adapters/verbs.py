@@ -6,6 +6,7 @@ from typing import Any
 
 from adapters.conditions import condition
 from adapters.kinds import Notes, Read, refuse, tidy
+from adapters.model import RowWarning
 from adapters.profile import Mapping_
 
 Cells = Sequence[str]
@@ -57,7 +58,7 @@ def chosen(verbs: Mapping_, constant: Callable[[str], Any], columns: Mapping[str
     return fill
 
 
-def with_year(fill: Fill, place: int, month: int) -> Fill:
+def with_year(fill: Fill, place: int, month: int, path: str) -> Fill:
     """Return what reads a day after its year is written before it, and a stroke.
 
     A statement of a month lists days up to that month and none a year before it: a later month is of the year before.
@@ -73,6 +74,10 @@ def with_year(fill: Fill, place: int, month: int) -> Fill:
         year = int(until[1]) - (int(day[1]) > int(until[2]))
         dated = list(cells)
         dated[place] = f"{year}/{day[0]}"
-        return fill(dated, notes)
+        found = fill(dated, notes)
+        notes.append(
+            RowWarning("year_assumed", path, "the day carries no year; it is taken from the month of the bill")
+        )
+        return {**found, "raw": day[0]}
 
     return fill_day
