@@ -57,7 +57,7 @@ class Statements:
             yield from self.rest()
             yield outcome
             return
-        page = _gathered(outcome)
+        page = outcome
         try:
             continues = self._check(page)
         except RowRefused as refused:
@@ -150,7 +150,7 @@ def _follows(before: Element, page: Element) -> bool:
     )
 
 
-def _gathered(message: Element) -> Element:
+def gathered(message: Element) -> Element:
     """Return a statement's message with each field 86 inside the field 61 that it explains."""
     found: list[Element] = []
     for child in message.children:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from adapters.errors import FileRefused, RowRefused
 from adapters.fin_fields import Slice, Text, element
-from adapters.fin_statement import STATEMENTS, Statements, check_flow
+from adapters.fin_statement import STATEMENTS, Statements, check_flow, gathered
 from adapters.profile import Source
 from adapters.tree import Broken, Element
 
@@ -34,6 +34,7 @@ _BLOCK_2 = re.compile(
 _TAGGED = re.compile(r"\{([A-Z0-9]{3}):([^{}]*)\}")
 _BLOCK_4_END = re.compile(r"\r?\n-\}")
 _FIELD = re.compile(r"^:([0-9]{2}[A-Z]?|NS|940|942):", re.MULTILINE)
+_STATEMENT_END = re.compile(r"^:(?:62[FM]|34F):", re.MULTILINE)
 _BARE_START = re.compile(r"^:(?:20|940|942):|^\{4:", re.MULTILINE)
 _BARE_END = re.compile(r"^-(?:\}|\x03)?[ \t\x03$]*\r?$", re.MULTILINE)
 _BETWEEN = re.compile(r"[\s$\x01\x03\x00\x1a]*")
@@ -167,8 +168,6 @@ class _File:
         if message.end - message.start > MESSAGE_BYTES_MAX:
             raise _refused(f"the message has more than {MESSAGE_BYTES_MAX} bytes", "LF-FIN-SIZE")
         fields = self._fields(message)
-        if not fields:
-            raise _refused("the message has no fields", "LF-FIN-EMPTY")
         tags = {field.tag for field in fields}
         kind = message.type or _guess(tags)
         head = [Element("type", kind, (), line), *message.head, *_ends(message.head)]
@@ -176,7 +175,8 @@ class _File:
             fields = _rejoined(fields)
             check_flow(fields)
         children = [element(self._structure, field, self._text) for field in fields]
-        return Element(f"MT{kind}", "", [*head, *children], line, message.start, message.end)
+        root = Element(f"MT{kind}", "", [*head, *children], line, message.start, message.end)
+        return gathered(root) if kind in STATEMENTS else root
 
     def _fields(self, message: _Message) -> list[Slice]:
         """Return the fields of a text block. RowRefused when text stands before the first."""
@@ -185,6 +185,8 @@ class _File:
         lead = self._structure[start : marks[0].start() if marks else end]
         if lead.strip():
             raise _refused("text stands before the first field of the message", "LF-FIN-BLOCK")
+        if not marks:
+            raise _refused("the message has no fields", "LF-FIN-EMPTY")
         if len(marks) > FIELDS_MAX:
             raise _refused(f"the message has more than {FIELDS_MAX} fields", "LF-FIN-SIZE")
         line = self._line_at(message.start) + self._structure.count("\n", message.start, start)
@@ -298,8 +300,18 @@ class _File:
                 continue
             closing = _BARE_END.search(self._structure, start, end)
             stop = closing.start() if closing else end
+            if closing is None and end == len(self._structure) and self._may_be_cut(start):
+                refused = _refused(
+                    "the file ends without the end of its last message, which may be cut off", "LF-FIN-CUT"
+                )
+                yield Broken(self._line_at(start), start, end, refused)
+                continue
             begin = start + 3 if self._structure.startswith("{4:", start) else start
             yield _Message(start, end, [], "", (begin, stop))
+
+    def _may_be_cut(self, start: int) -> bool:
+        """Say whether a last message that no line `-` ends may lack something: only statements tell their end otherwise."""
+        return not self._structure.endswith("\n") or _STATEMENT_END.search(self._structure, start) is None
 
     def _cuts(self) -> list[int]:
         """Return where bare messages begin."""
