@@ -116,7 +116,7 @@ class Node:
             inner = child
             for name in only.inside:
                 inner = inner.down(Step(name))
-            inner.text = only.text
+            inner.text = only.text or ""
         return child
 
     @property

@@ -1,7 +1,7 @@
 """Paths into a tree of elements, as profiles write them: what stands where, and what is its parent.
 
 - `A/B` goes down, `@x` is an attribute, `..` (in front) goes up, `/Root/A` begins at the root, `**/A` is A at any depth.
-- `A[B=text]` keeps those with such a child, `A[2]` the second; `*` is any child; `A | B` is A, or B where A has no text.
+- `A[B=text]` keeps those with such a child, `A[B]` those with any, `A[2]` the second; `*` is any child; `A | B` is A, or B where A has no text.
 """
 
 import re
@@ -18,6 +18,7 @@ Chain = tuple[Element, ...]
 
 _PIECE = re.compile(r"((?:\[[^\]]*\]|[^/\[\]])+)(/|\Z)")
 _STEP = re.compile(r"([^\[\]|]+)((?:\[[^\]]+\])*)")
+_NAMES = re.compile(r"@?[A-Za-z_][\w.-]*(/@?[A-Za-z_][\w.-]*)*")
 _OR = re.compile(r"\s\|\s(?![^\[]*\])")
 
 
@@ -25,7 +26,8 @@ class Only(NamedTuple):
     """What a step demands of an element: a text at a path inside it."""
 
     inside: tuple[str, ...]
-    text: str
+    text: str | None
+    """None: it is enough that it is there."""
 
 
 class Step(NamedTuple):
@@ -87,6 +89,8 @@ def _step(piece: str, text: str) -> Step:
             only.append(Only(tuple(where.strip().split("/")), wanted.strip().strip("\"'")))
         elif inside.isdecimal() and int(inside) and not number:
             number = int(inside)
+        elif _NAMES.fullmatch(inside):
+            only.append(Only(tuple(inside.split("/")), None))
         else:
             raise _no_path(text)
     return Step(found[1].strip(), tuple(only), number)
@@ -174,6 +178,8 @@ class Finder:
         here = [element]
         for name in only.inside:
             here = [child for one in here for child in self.named(one, name)]
+        if only.text is None:
+            return bool(here)
         kept = [one for one in here if one.text.strip() == only.text]
         self.looked.update(map(id, kept))
         return bool(kept)

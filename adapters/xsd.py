@@ -59,6 +59,12 @@ class Fault(NamedTuple):
 
 def require(root: etree._Element, name: str) -> None:
     """Refuse a document that does not fit the schema. FileRefused, with the first faults."""
+    if not holds(root, name):
+        raise FileRefused(
+            f"nothing in the XML is in the namespace of the schema {name}, {_schema(name)[0]}",
+            cure="have the sending system write the namespace of its elements; nothing of it was used",
+            code="LF-XML-SCHEMA",
+        )
     found = faults(root, name)
     if found:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
