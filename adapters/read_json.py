@@ -208,7 +208,7 @@ def _written(element: Element, forms: _Forms, path: str, depth: int) -> str:
         is_literal = _is(forms.literals, path) and _LITERAL.fullmatch(element.text)
         return (element.text or "null") if is_literal else json.dumps(element.text, ensure_ascii=False)
     within, end = "\n" + "  " * (depth + 1), "\n" + "  " * depth
-    several: dict[str, list[str]] = {}
+    several: dict[str, list[str]] = {"#text": [json.dumps(element.text, ensure_ascii=False)]} if element.text else {}
     for child in element.children:
         below = f"{path}/{child.name}".removeprefix("/")
         if child.children or child.text or _is(forms.literals, below):
