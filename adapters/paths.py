@@ -1,7 +1,7 @@
 """Paths into a tree of elements, as profiles write them: what stands where, and what is its parent.
 
 - `A/B` goes down, `@x` is an attribute, `..` (in front) goes up, `/Root/A` begins at the root, `**/A` is A at any depth.
-- `A[B=text]` keeps those with such a child, `A[B]` those with any, `A[2]` the second; `*` is any child; `A | B` is A, or B where A has no text.
+- `A[B=text]` keeps those with such a child, `A[B]` those with any, `A[!B]` those with none, `A[2]` the second; `*` is any child; `A | B` is A, or B where A has no text.
 """
 
 import re
@@ -28,6 +28,8 @@ class Only(NamedTuple):
     inside: tuple[str, ...]
     text: str | None
     """None: it is enough that it is there."""
+    absent: bool = False
+    """Whether it must not be there."""
 
 
 class Step(NamedTuple):
@@ -89,8 +91,8 @@ def _step(piece: str, text: str) -> Step:
             only.append(Only(tuple(where.strip().split("/")), wanted.strip().strip("\"'")))
         elif inside.isdecimal() and int(inside) and not number:
             number = int(inside)
-        elif _NAMES.fullmatch(inside):
-            only.append(Only(tuple(inside.split("/")), None))
+        elif _NAMES.fullmatch(inside.removeprefix("!")):
+            only.append(Only(tuple(inside.removeprefix("!").split("/")), None, inside.startswith("!")))
         else:
             raise _no_path(text)
     return Step(found[1].strip(), tuple(only), number)
@@ -179,7 +181,7 @@ class Finder:
         for name in only.inside:
             here = [child for one in here for child in self.named(one, name)]
         if only.text is None:
-            return bool(here)
+            return bool(here) != only.absent
         kept = [one for one in here if one.text.strip() == only.text]
         self.looked.update(map(id, kept))
         return bool(kept)

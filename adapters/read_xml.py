@@ -26,7 +26,8 @@ _ENCODINGS = {
     "US-ASCII": "ascii", "ASCII": "ascii", "ISO-8859-1": "latin-1",
 }  # fmt: skip
 _TAG = re.compile(
-    r"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[.*?\]\]>|<(/?)[^\s/>\"']+(?:[^\"'>]|\"[^\"]*\"|'[^']*')*?(/?)>", re.DOTALL
+    r"<!--.*?-->|<!DOCTYPE[^>]*>|<\?.*?\?>|<!\[CDATA\[.*?\]\]>|<(/?)[^\s/>\"']+(?:[^\"'>]|\"[^\"]*\"|'[^']*')*?(/?)>",
+    re.DOTALL,
 )
 _DOCUMENT_TYPE = re.compile(rb"\A((?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>)?\s*)<!DOCTYPE\s+[A-Za-z_][\w.-]*\s*>")
 """A document type at the beginning that names the root and declares nothing."""
