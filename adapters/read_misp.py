@@ -16,7 +16,7 @@ from adapters.profile import Source, Writing
 from adapters.tree import Broken, Element
 
 KINDS = {
-    **dict.fromkeys(("ip-src", "ip-dst", "domain", "hostname", "mac-address", "mac-eui-64"), "network"),
+    **dict.fromkeys(("ip", "ip-src", "ip-dst", "domain", "hostname", "mac-address", "mac-eui-64"), "network"),
     **dict.fromkeys(("url", "uri"), "url"),
     **dict.fromkeys(("email", "email-src", "email-dst", "email-reply-to", "target-email"), "email"),
     **dict.fromkeys(("phone-number", "whois-registrant-phone"), "phone"),
@@ -42,11 +42,15 @@ LABELS = {
     "tlp:white": "CLEAR",
 }
 """Tags of the taxonomy tlp, the strictest first."""
-_TEXT_OBJECTS = ("transaction",)
+_WHOLE = ("transaction",)
+"""Objects of which a profile reads every attribute by its relation."""
 _IP = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
+_TYPES = {"swift": "bic", "date": "datetime", "date-posting": "datetime", "date-balance": "datetime"}
 _WRITTEN = {"url": "url", "email": "email", "phone": "phone-number", "crypto": "btc", "text": "text"}
+_OTHER_BYTES_MAX = 2048
+"""Longest text that goes along as it stands; a longer one is what the message tells in words."""
 _MARKS = (b'"Event"', b'"Object"')
 _LOOKED_AT_BYTES = 4096
 
@@ -59,7 +63,15 @@ def seems(data: bytes) -> bool:
 def read(data: bytes, source: Source) -> Iterator[Element | Broken]:
     """Read events. FileRefused when the file is no JSON."""
     for piece in read_json.read(data, source):
-        yield piece if isinstance(piece, Broken) else _event(piece, ())
+        yield piece if isinstance(piece, Broken) else _event(_wrapped(piece), ())
+
+
+def _wrapped(root: Element) -> Element:
+    """Return a root that holds an event, though the file holds objects or attributes alone."""
+    names = {child.name for child in root.children}
+    if "Event" in names or not names & {"Object", "Attribute"}:
+        return root
+    return root._replace(children=[root._replace(name="Event")])
 
 
 def _event(element: Element, tags: Sequence[Element]) -> Element:
@@ -85,22 +97,29 @@ def _text(element: Element, name: str) -> str:
 
 def _attribute(one: Element, tags: Sequence[Element]) -> Element:
     said = _said(one)
-    more = said or [one._replace(name="@other", children=_parts(one))]
-    return one._replace(children=[*one.children, *more, *_tlp(one, tags)])
+    known = [item for item in said if item.name == "@says"]
+    more = said if known else [one._replace(name="@other", children=_parts(one))]
+    return one._replace(children=[*_but_for_value(one, said), *more, *_tlp(one, tags)])
+
+
+def _but_for_value(one: Element, said: Sequence[Element]) -> list[Element]:
+    """Return the children without a value of which all halves are told apart."""
+    told = [child for item in said for child in item.children]
+    return [child for child in one.children if child.name != "value" or not said or child in told]
 
 
 def _object(one: Element, tags: Sequence[Element]) -> Element:
-    name, more = _text(one, "name"), list[Element]()
+    name, children, more = _text(one, "name"), list[Element](), list[Element]()
+    claimed = CLAIMED.get(name, frozenset())
     for child in one.children:
-        if (
-            child.name != "Attribute"
-            or name in _TEXT_OBJECTS
-            or _text(child, "object_relation") in CLAIMED.get(name, ())
-        ):
+        if child.name != "Attribute" or name in _WHOLE or _text(child, "object_relation") in claimed:
+            children.append(child)
             continue
-        said = [item for item in _said(child) if _text(item, "path") != "text"]
-        more += said or [child._replace(name="@other", children=_parts(child))]
-    return one._replace(children=[*one.children, *more, *_tlp(one, tags)])
+        said = _said(child)
+        children.append(child._replace(children=_but_for_value(child, said)))
+        known = [item for item in said if item.name == "@says"]
+        more += said if known else [child._replace(name="@other", children=_parts(child))]
+    return one._replace(children=[*children, *more, *_tlp(one, tags)])
 
 
 def _parts(one: Element) -> list[Element]:
@@ -110,7 +129,7 @@ def _parts(one: Element) -> list[Element]:
 
 
 def _said(one: Element) -> list[Element]:
-    """Return the values of an attribute of which the kind is known; none when half of a composite is of no such kind."""
+    """Return the value of an attribute, or its halves; nothing when the kind of none of them is known."""
     value = next((child for child in one.children if child.name == "value"), None)
     if value is None or not value.text:
         return []
@@ -118,15 +137,22 @@ def _said(one: Element) -> list[Element]:
     texts = value.text.split("|") if len(kinds) > 1 else [value.text]
     if len(texts) != len(kinds) or not any(kind in KINDS for kind in kinds):
         return []
+    if len(kinds) == 1:
+        return [_half(kinds[0], value.text, value)]
+    return [_half(kind, text, value) for kind, text in zip(kinds, texts, strict=True)]
+
+
+def _half(kind: str, text: str, value: Element) -> Element:
+    """Return a value of a known kind, or half of a composite one; the element of the file itself where it says it all."""
     place = (value.line, value.start, value.end)
-    said = []
-    for kind, text in zip(kinds, texts, strict=True):
-        group = KINDS.get(kind, "text")
-        part = value if len(kinds) == 1 and group != "hash" else value._replace(text=text)
-        if group == "hash":
-            part = value._replace(text=f"{kind}:{text}")
-        said.append(Element("@says", "", [Element("path", group, (), *place), part], *place))
-    return said
+    group = KINDS.get(kind)
+    if group == "text" and len(text.encode()) <= _OTHER_BYTES_MAX:
+        group = None
+    text = f"{kind}:{text}" if group == "hash" else text
+    part = value if text == value.text else value._replace(text=text)
+    if group is None:
+        return Element("@other", "", [Element("type", kind, (), *place), part], *place)
+    return Element("@says", "", [Element("path", group, (), *place), part], *place)
 
 
 def _tlp(one: Element, tags: Sequence[Element]) -> list[Element]:
@@ -155,30 +181,49 @@ def _whole(element: Element) -> Element:
             children.append(child._replace(text=_uuid(child.text)))
         else:
             children.append(child)
+    if element.name == "Event" and not _text(element, "info"):
+        children.append(Element("info", "(no title)"))
     return element._replace(children=children)
 
 
 def _written_object(one: Element) -> Element:
-    own = _uuid(_text(one, "uuid"))
-    kept = [child for child in one.children if child.name[:1] != "@" and child.name != "uuid"]
-    made = [
-        _made(child, f"{own}/{number}")
-        for number, child in enumerate(one.children)
-        if child.name in ("@says", "@other")
-    ]
-    return one._replace(children=[Element("uuid", own), *kept, *made, *_tags(one)])
+    own, children = _uuid(_text(one, "uuid")), list[Element]()
+    for number, child in enumerate(one.children):
+        if child.name in ("@says", "@other"):
+            children.append(_made(child, f"{own}/{number}"))
+        elif child.name == "Attribute":
+            relation = _text(child, "object_relation")
+            facts = {"uuid": str(uuid5(NAMESPACE_URL, f"{own}/{number}")), "type": _TYPES.get(relation, "text")}
+            children.append(child._replace(children=[*(Element(*fact) for fact in facts.items()), *child.children]))
+        elif child.name[:1] != "@" and child.name != "uuid":
+            children.append(child)
+    return one._replace(children=[Element("uuid", own), *children, *_tags(one)])
 
 
 def _written_attribute(one: Element) -> Element:
-    made = next((_made(child, "") for child in one.children if child.name in ("@says", "@other")), None)
+    said = [child for child in one.children if child.name in ("@says", "@other")]
     kept = [child for child in one.children if child.name[:1] != "@" and child.name != "uuid"]
-    names = {child.name for child in kept}
-    more = (
-        [child for child in made.children if child.name in ("type", "value") and child.name not in names]
-        if made
-        else []
-    )
+    kinds = _text(one, "type").split("|")
+    halves = [half for kind in kinds if (half := _taken(kind, said)) is not None]
+    more = [Element("value", "|".join(halves))] if len(halves) == len(kinds) else []
+    if not more and said:
+        made = _made(said[0], "")
+        kept = [child for child in kept if child.name != "type"]
+        more = [child for child in made.children if child.name in ("type", "value")]
+    if not said and not more:
+        more = [child._replace(name="value") for child in kept if child.name == "comment"]
+        kept = [child for child in kept if child.name != "comment"]
     return one._replace(children=[Element("uuid", _uuid(_text(one, "uuid"))), *kept, *more, *_tags(one)])
+
+
+def _taken(kind: str, said: list[Element]) -> str | None:
+    """Take the value that an attribute, or half of one, of a kind has out of those that are left."""
+    for child in said:
+        if (_text(child, "type") or KINDS.get(kind)) in (kind, _text(child, "path")):
+            said.remove(child)
+            value = _text(child, "value")
+            return value.partition(":")[2] if _text(child, "path") == "hash" else value
+    return None
 
 
 def _made(child: Element, seed: str) -> Element:
