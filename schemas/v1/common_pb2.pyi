@@ -783,6 +783,7 @@ class Party(message.Message):
     COMMENT_FIELD_NUMBER: builtins.int
     HOME_PHONE_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
+    BIRTH_COUNTRY_FIELD_NUMBER: builtins.int
     given_name: builtins.str
     """Given name, where the source has it apart."""
     middle_name: builtins.str
@@ -807,6 +808,8 @@ class Party(message.Message):
     """The source's remark on it."""
     name: builtins.str
     """Its name, where the source does not say whether it is a person or an organisation."""
+    birth_country: builtins.str
+    """Country of birth, ISO 3166-1 alpha-2."""
     @builtins.property
     def role(self) -> CodedValue:
         """What it is in the matter: holder, signatory, sender, suspect and so on, in the source's list."""
@@ -917,10 +920,11 @@ class Party(message.Message):
         comment: builtins.str = ...,
         home_phone: PhoneRef | None = ...,
         name: builtins.str = ...,
+        birth_country: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed", "born_at", b"born_at", "employer", b"employer", "employer_address", b"employer_address", "employer_phone", b"employer_phone", "gender", b"gender", "home_phone", b"home_phone", "organisation", b"organisation", "person", b"person", "politically_exposed", b"politically_exposed", "relation", b"relation", "role", b"role", "since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed", "accounts", b"accounts", "addresses", b"addresses", "aliases", b"aliases", "birth_place", b"birth_place", "born_at", b"born_at", "comment", b"comment", "documents", b"documents", "emails", b"emails", "employer", b"employer", "employer_address", b"employer_address", "employer_phone", b"employer_phone", "family_name", b"family_name", "gender", b"gender", "given_name", b"given_name", "home_phone", b"home_phone", "middle_name", b"middle_name", "name", b"name", "nationality", b"nationality", "occupation", b"occupation", "organisation", b"organisation", "party_id", b"party_id", "person", b"person", "phones", b"phones", "politically_exposed", b"politically_exposed", "relation", b"relation", "residence", b"residence", "role", b"role", "since", b"since", "title", b"title", "until", b"until", "urls", b"urls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed", "accounts", b"accounts", "addresses", b"addresses", "aliases", b"aliases", "birth_country", b"birth_country", "birth_place", b"birth_place", "born_at", b"born_at", "comment", b"comment", "documents", b"documents", "emails", b"emails", "employer", b"employer", "employer_address", b"employer_address", "employer_phone", b"employer_phone", "family_name", b"family_name", "gender", b"gender", "given_name", b"given_name", "home_phone", b"home_phone", "middle_name", b"middle_name", "name", b"name", "nationality", b"nationality", "occupation", b"occupation", "organisation", b"organisation", "party_id", b"party_id", "person", b"person", "phones", b"phones", "politically_exposed", b"politically_exposed", "relation", b"relation", "residence", b"residence", "role", b"role", "since", b"since", "title", b"title", "until", b"until", "urls", b"urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__politically_exposed: _TypeAlias = typing.Literal["politically_exposed"]  # noqa: Y015
     _WhichOneofArgType__politically_exposed: _TypeAlias = typing.Literal["_politically_exposed", b"_politically_exposed"]  # noqa: Y015
