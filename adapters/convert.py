@@ -11,12 +11,12 @@ from typing import Any
 from adapters import passport, tree_map
 from adapters.errors import RowRefused
 from adapters.groups import grouped
-from adapters.kinds import tidy
 from adapters.model import Converted, HeldBack, RowWarning
 from adapters.plan import Plan, compile_plan
 from adapters.profile import Profile
 from adapters.provenance import held_back, origin
 from adapters.readers import READERS
+from adapters.strangers import note_strangers, strangers_of
 from adapters.table import Table, with_preamble
 from adapters.workbook import open_table
 
@@ -43,9 +43,9 @@ def _table(profile: Profile, data: bytes, _: Mapping[str, bytes]) -> Iterator[Ou
 
 def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Outcome]:
     message, values_of, lineage = plan.message, plan.values, plan.lineage
-    strangers = _strangers(profile, table)
+    strangers, nulls = strangers_of(profile, table), plan.nulls
     for record, row in enumerate(table.rows, 1):
-        line, raw, cells, refused = row
+        line, raw, cells, refused = row[:4]
         notes: list[RowWarning] = []
         if refused is not None:
             yield held_back(refused, record, line, raw)
@@ -55,25 +55,12 @@ def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> I
         except RowRefused as error:
             yield held_back(error, record, line, raw)
             continue
-        for place, header in strangers:
-            if tidy(cells[place]):
-                notes.append(RowWarning("column_not_carried", "", f"column {header} has no place in the message"))
+        note_strangers(strangers, cells, notes, nulls)
         provenance = {**base, "record": record, "line": line}
         if notes:
             provenance["warnings"] = list(dict.fromkeys(note.code for note in notes))
         values["provenance"] = provenance
         yield Converted(message(**values), record, line, raw, tuple(notes), partial(lineage, cells, record, line))
-
-
-def _strangers(profile: Profile, table: Table) -> list[tuple[int, str]]:
-    """Return the columns that neither the mapping nor the list of ignored ones knows."""
-    known = set(table.columns.values())
-    ignored = set(profile.file.source.ignore)
-    return [
-        (place, header)
-        for place, header in enumerate(table.headers)
-        if place not in known and header and header not in ignored
-    ]
 
 
 _READERS = {"csv": _table, "xlsx": _table, "passport": passport.read, **dict.fromkeys(READERS, tree_map.read)}
