@@ -328,7 +328,7 @@ class _File:
             yield from self._frame(parts)
 
     def _done(self, account: _Account) -> Iterator[Element | Broken]:
-        if account.trailer is None:
+        if account.refused is not None or account.trailer is None:
             self._group.whole = self._file.whole = False
         else:
             self._group.total += account.trailer[0]
@@ -360,10 +360,10 @@ class _File:
                 self._file.records += len(parts) if first.code == "01" else 0
             elif first.code == "98":
                 group, self._group = self._group, _Sum()
-                self._check(group, cursor, len(parts), "group")
                 self._file.total += group.total
                 self._file.parts += 1
                 self._file.records += group.records + len(parts)
+                self._check(group, cursor, len(parts), "group")
             else:
                 self._check(self._file, cursor, len(parts), "file")
         except RowRefused as refused:
