@@ -40,6 +40,8 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "xml": ("LF-XML-DEPTH", "LF-XML-DTD", "LF-XML-ELEMENTS", "LF-XML-ENCODING", "LF-XML-SIZE", "LF-XML-SYNTAX"),
     "json": _JSON,
     "stix": _JSON,
+    "misp": _JSON,
+    "freeswitch": _JSON,
     "fin": ("LF-FILE-ENCODING", "LF-FIN-BALANCE", "LF-FIN-BLOCK", "LF-FIN-CUT", "LF-FIN-DATE", "LF-FIN-EMPTY", "LF-FIN-FIELD",
             "LF-FIN-NAK", "LF-FIN-NO-MESSAGE", "LF-FIN-PAGE", "LF-FIN-SIZE", "LF-FIN-STATEMENT", "LF-FIN-TYPE"),
     "nacha": ("LF-FILE-EMPTY", "LF-NACHA-CUT", "LF-NACHA-FIELD", "LF-NACHA-ORDER", "LF-NACHA-SIZE", "LF-NACHA-TOTAL",

@@ -63,7 +63,7 @@ class Sheet(_Strict):
 class Source(_Strict):
     """[source]: how the dialect is written."""
 
-    format: Literal["csv", "xlsx", "xml", "json", "stix", "misp", "fin", "nacha", "bai2", "fedwire", "ber", "passport"]
+    format: Literal["csv", "xlsx", "xml", "json", "stix", "misp", "freeswitch", "fin", "nacha", "bai2", "fedwire", "ber", "passport"]
     encodings: list[Literal["utf-8-sig", "gb18030", "iso-8859-1"]] = ["utf-8-sig", "gb18030"]
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
     null: list[str] = [""]

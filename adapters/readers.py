@@ -8,6 +8,7 @@ from adapters import (
     read_ber,
     read_fedwire,
     read_fin,
+    read_freeswitch,
     read_json,
     read_misp,
     read_nacha,
@@ -39,6 +40,7 @@ class TreeFormat(NamedTuple):
 READERS: dict[str, TreeFormat] = {
     "xml": TreeFormat(read_xml.read, read_xml.seems, read_xml.write, read_xml.ranges),
     "json": TreeFormat(read_json.read, read_json.seems, read_json.write),
+    "freeswitch": TreeFormat(read_freeswitch.read, read_freeswitch.seems),
     "misp": TreeFormat(read_misp.read, read_misp.seems, read_misp.write),
     "stix": TreeFormat(read_stix.read, read_stix.seems, read_stix.write),
     "fin": TreeFormat(read_fin.read, read_fin.seems, write_fin.write),
