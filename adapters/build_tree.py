@@ -112,7 +112,7 @@ class Node:
     def add(self, step: Step) -> "Node":
         """Return a new child, not yet joined."""
         child = Node(step.name, self, step)
-        for only in (one for one in step.only if not one.absent):
+        for only in (one for one in step.only if one.text is not None):
             inner = child
             for name in only.inside:
                 inner = inner.down(Step(name))
