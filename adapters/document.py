@@ -156,5 +156,5 @@ def _unread(read: set[int], below: Chain, passed: set[int], unread: list[Chain])
     if element.text and id(element) not in read and not element.text.isspace() and element.name != ATTRIBUTE_NAMESPACE:
         unread.append(below)
     for child in element.children:
-        if id(child) not in passed:
+        if (child.children or (child.text and id(child) not in read)) and id(child) not in passed:
             _unread(read, (*below, child), passed, unread)

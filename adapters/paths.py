@@ -7,7 +7,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 from adapters.errors import ProfileRefused
@@ -50,6 +50,12 @@ class Path:
     up: int = 0
     absolute: bool = False
     deep: bool = False
+
+    @cached_property
+    def plain(self) -> str:
+        """The name that is all there is to the path: most paths are one step without a demand."""
+        alone = len(self.steps) == 1 and not (self.steps[0].only or self.steps[0].number)
+        return self.steps[0].name if alone else ""
 
 
 @cache
@@ -131,6 +137,8 @@ class Finder:
             return [found[-1] for found in self.chains(path, chain)]
         if path.up >= len(chain):
             return []
+        if path.plain:
+            return self.named(chain[-1 - path.up], path.plain)
         here = [chain[-1 - path.up]]
         for step in path.steps:
             here = [child for element in here for child in self._down(element, step)]

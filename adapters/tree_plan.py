@@ -116,7 +116,10 @@ class Kind:
 def find(paths: tuple[Path, ...], finder: Finder, chain: Chain) -> list[Element]:
     """Return the elements with text of the first alternative that has any."""
     for path in paths:
-        found = [element for element in finder.elements(path, chain) if element.text and not element.text.isspace()]
+        elements = finder.elements(path, chain)
+        if not elements:
+            continue
+        found = [element for element in elements if element.text and not element.text.isspace()]
         if found:
             return found
     return []
