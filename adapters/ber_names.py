@@ -86,7 +86,7 @@ MT_SMS = _fields("""
     cAMELSMSInformation locationExtension
 """)
 MT_ROAMING_FORWARDING = _fields(f"""
-    recordType:integer servedIMSI:tbcd servedMSISDN:number callingNumber:number roamingNumber:number
+    recordType:integer servedIMSI:tbcd servedIMEI:tbcd servedMSISDN:number callingNumber:number roamingNumber:number
     recordingEntity:number {_TRUNKS} basicService:service {_TIMES} causeForTerm:integer diagnostics:diagnostics
     callReference sequenceNumber:integer recordExtensions partialRecordType:integer
 """)
