@@ -74,10 +74,14 @@ gate-generated:
 ci: ## all of it on a clean clone with a new HOME, and the wheel installed alone
 	@.ci/clone
 
+ADD = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r
+
 bench: setup ## measure against rivals; prints a table and writes .lianfang/bench/latest.json
+	@$(ADD) deploy/locks/bench.txt || echo 'lianfang: pandas and frictionless cannot be installed: measured without' >&2
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-soak: broker ## the long runs: 3,000 orders while processes are killed
+soak: broker ## the long runs: 3,000 orders while processes are killed; every reader fuzzed
+	@$(ADD) deploy/locks/soak.txt
 	@$(BIN)/pytest -m soak -s --timeout 14400 $(ARGS)
 
 schemas: setup ## generate code and stubs from the .proto files
@@ -89,9 +93,11 @@ baseline: setup ## take the schemas as they are for what must not be broken from
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
-locks: setup ## write both lock files again (UPGRADE=1: newest versions)
+locks: setup ## write the lock files again (UPGRADE=1: newest versions)
 	@$(COMPILE) --extra demo --group dev --group build --output-file deploy/locks/dev.txt
 	@$(COMPILE) --constraint deploy/locks/dev.txt --output-file deploy/locks/run.txt
+	@for group in bench soak; do \
+	$(COMPILE) --group $$group --constraint deploy/locks/dev.txt --output-file deploy/locks/$$group.txt; done
 
 clean: ## stop what runs and remove every trace inside this folder
 	@deploy/local/clean.sh
