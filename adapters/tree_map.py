@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -84,6 +84,7 @@ def _chain(
     yield from rest
 
 
+@cache
 def kinds_read(profile: Profile, *, written: bool = False) -> tuple[Kind, ...]:
     """Return the kinds of records that a profile reads; with `written`, those that it writes too."""
     kinds, reads = kinds_of(profile), profile.file.source.reads
