@@ -25,10 +25,12 @@ from audit.errors import AuditError, AuditUnavailable, CommitUnknown, LogFrozen
 from bus import leaves, limits, questions, store
 from bus.directory import DirectoryRefused
 from bus.errors import BusError, NotFound, Refused, Retry
+from bus.intake import LANE_OF
 from bus.keyservice.protocol import KeyServiceUnavailable
 from bus.local_files import put_aside, read_whole, write_whole
 from bus.opening import Opening
 from bus.orders import states
+from bus.orders.refusal import refusal
 from bus.outbound import Draft, Outbound, require_sent
 from bus.parts import Actor, Parts, Statement
 from bus.passing import move_order
@@ -37,7 +39,7 @@ from bus.policy.model import Decision
 from bus.sealing.errors import SealingError
 from schemas import checks, registry
 from schemas.errors import SchemaError
-from schemas.v1 import common_pb2, freeze_pb2, stop_payment_pb2
+from schemas.v1 import common_pb2
 
 _log = structlog.get_logger(__name__)
 
@@ -173,7 +175,7 @@ class Handover:
         order = self._open_all(message_id)
         decision = self._number(order, message_id, type_name) or self._effect(order, message_id)
         if not decision.permitted:
-            self._refuse_order(message_id, type_name, order, decision)
+            self._refuse_order(message_id, order, decision)
             return
         self._write(message_id, order)
         with self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
@@ -239,25 +241,8 @@ class Handover:
                 transaction.append(leaf)
         return decision
 
-    def _refuse_order(self, message_id: bytes, type_name: str, order: Message, decision: Decision) -> None:
-        result = common_pb2.CodedValue(scheme="tfms.result", code=decision.result_code or "9999")
-        body: Message
-        if type_name == "lianfang.v1.StopPaymentOrder":
-            body = stop_payment_pb2.StopPaymentResult(
-                application_id=order.application_id,  # type: ignore[attr-defined]  # every order has it
-                kind=order.kind,  # type: ignore[attr-defined]
-                result=result,
-                target=order.target,  # type: ignore[attr-defined]
-                feedback_remark=decision.reason,
-            )
-        else:
-            body = freeze_pb2.FreezeResult(
-                application_id=order.application_id,  # type: ignore[attr-defined]
-                kind=order.kind,  # type: ignore[attr-defined]
-                result=result,
-                target=order.target,  # type: ignore[attr-defined]
-                feedback_remark=decision.reason,
-            )
+    def _refuse_order(self, message_id: bytes, order: Message, decision: Decision) -> None:
+        body = refusal(order, decision)
         self._send_result(message_id, body, self._parts.keys.fingerprint([b"refusal" + message_id])[0], states.REFUSED)
 
     def _send_result(self, order_id: bytes, body: Message, fingerprint: bytes, via: str) -> None:
@@ -272,7 +257,7 @@ class Handover:
                 Draft(
                     body,
                     (order.sender,),
-                    "urgent",
+                    LANE_OF[body.DESCRIPTOR.name],
                     correlation_id=order.correlation_id,
                     causation_id=order_id,
                     fingerprint=fingerprint,
@@ -368,6 +353,12 @@ class Handover:
                 raise Refused(row.cause, cure=row.cure, code=row.code)
         for row in rows:
             assert isinstance(row, Converted)
+            if row.message.DESCRIPTOR.full_name not in states.ORDER_OF:
+                raise Refused(
+                    "the record answers nothing: it is a message of its own",
+                    cure="have the local system's operator send it with `lianfang send`, which names its addressees",
+                    code="LF-ANSWER-NONE",
+                )
             order_id = self._order_of(row.message)
             if order_id is None:
                 age_ms = self._parts.clock.now_ms() - int(path.stat().st_mtime * 1000)
@@ -378,7 +369,9 @@ class Handover:
                     cure="compare its ApplicationID with `lianfang order list`",
                     code="LF-ANSWER-UNMATCHED",
                 )
-            self._send_result(order_id, row.message, self._parts.keys.fingerprint([row.raw])[0], states.ANSWERED)
+            self._send_result(
+                order_id, row.message, self._parts.keys.fingerprint([row.raw + row.context])[0], states.ANSWERED
+            )
         put_aside(path, "done")
         return True
 

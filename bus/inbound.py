@@ -266,7 +266,7 @@ class Inbound:
             received_at_ms=now,
             deadline_ms=deadline_ms,
             owner=owner.responsible if owner else "",
-            handover=self._handover(header.type),
+            handover=self._handover(header),
             handover_after_ms=now,
         )
         if header.type in states.RESULT_OF:
@@ -299,10 +299,12 @@ class Inbound:
         if order is not None:
             move_order(transaction, order.message_id, states.ANSWERED, now, header.message_id)
 
-    def _handover(self, type_name: str) -> str:
-        if type_name in _NODE_TYPES:
+    def _handover(self, header: Header) -> str:
+        if header.type in _NODE_TYPES:
             return "pending"
-        if self._parts.local_system and (type_name in states.RESULT_OF or type_name in states.ORDER_OF):
+        if header.type in states.UNASKED and not header.causation_id:
+            return "person"
+        if self._parts.local_system and (header.type in states.RESULT_OF or header.type in states.ORDER_OF):
             return "pending"
         return "person"
 
