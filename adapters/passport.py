@@ -1,5 +1,10 @@
-"""Files of SHAKEN tokens → reports of spoofed calls. A record is a line that holds a token, bare or in an Identity header."""
+"""Files of SHAKEN tokens → reports of spoofed calls. A record is a token, bare or in an Identity header (RFC 8224).
 
+A line may hold several tokens, each with its parameters. A line that is an Identity header without a whole token (the compact
+form of RFC 8225 section 7, or a damaged one) is a record too, and is held back: what it vouches for cannot be read.
+"""
+
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,16 +23,18 @@ LIST_MARK = "\u0003"
 FILE_BYTES_MAX = 16 * 1024 * 1024
 TOKENS_MAX = 10_000
 _HEADER_NAME = "identity:"
+_PARAMETER = re.compile(r";\s*([A-Za-z]+)\s*=\s*(<[^>]*>|\"[^\"]*\"|[^;,\s]*)")
 
 
 @dataclass(frozen=True)
 class _Line:
-    """A line with a token: the whole line is the evidence."""
+    """A line with a token, or the part of a line with one of several: the whole of it is the evidence."""
 
     number: int
     raw: bytes
     evidence: str
     token: str
+    """Empty for an Identity header without one."""
 
 
 def read(profile: Profile, data: bytes, companions: Mapping[str, bytes]) -> Iterator[Converted | HeldBack]:
@@ -58,6 +65,8 @@ def fit(profile: Profile, data: bytes) -> Fit | None:
     if len(data) > FILE_BYTES_MAX or tokens.TOKEN.search(data) is None:
         return None
     for line in _lines(data):
+        if not line.token:
+            continue
         try:
             kind = tokens.take_apart(line.token).header.get("ppt")
         except RowRefused:
@@ -72,15 +81,21 @@ def _lines(data: bytes) -> list[_Line]:
         raise FileRefused(f"the file has more than {FILE_BYTES_MAX} bytes", cure="split it", code="LF-FILE-SIZE")
     found: list[_Line] = []
     for number, raw in enumerate(data.splitlines(keepends=True), 1):
-        match = tokens.TOKEN.search(raw)
-        if match is None:
-            continue
-        if len(found) == TOKENS_MAX:
+        tokens_found = list(tokens.TOKEN.finditer(raw))
+        starts = [0, *(match.start() for match in tokens_found[1:]), len(raw)]
+        for match, start, end in zip(tokens_found, starts, starts[1:], strict=False):
+            found.append(_Line(number, raw[start:end], _evidence(raw[start:end]), match[0].decode("ascii")))
+        if not tokens_found and raw[: len(_HEADER_NAME)].lower() == _HEADER_NAME.encode():
+            found.append(_Line(number, raw, _evidence(raw), ""))
+        if len(found) > TOKENS_MAX:
             raise FileRefused(f"the file has more than {TOKENS_MAX} tokens", cure="split it", code="LF-FILE-SIZE")
-        text = raw.decode("ascii", errors="backslashreplace").strip()
-        evidence = text[len(_HEADER_NAME) :].strip() if text.lower().startswith(_HEADER_NAME) else text
-        found.append(_Line(number, raw, evidence, match[0].decode("ascii")))
     return found
+
+
+def _evidence(raw: bytes) -> str:
+    text = raw.decode("ascii", errors="backslashreplace").strip()
+    text = text[len(_HEADER_NAME) :].strip() if text.lower().startswith(_HEADER_NAME) else text
+    return text.rstrip(", ")
 
 
 def _rows(
@@ -108,8 +123,14 @@ _HINT = {
 """What helps, where a file that was not given would."""
 
 
+_NOT_WHOLE = "the Identity header holds no whole token: it is damaged, or of the compact form, which leaves out what it vouches for"
+
+
 def _cells(line: _Line, given: Mapping[str, list[Certificate]], notes: list[RowWarning]) -> list[str]:
+    if not line.token:
+        raise RowRefused(_NOT_WHOLE, cure="have the provider give the full form", code="LF-ROW-TOKEN")
     token = tokens.take_apart(line.token)
+    notes += _differing(line, token)
     outcome = tokens.verify(token, given)
     claims = token.claims
     notes += [
@@ -133,4 +154,17 @@ def _cells(line: _Line, given: Mapping[str, list[Certificate]], notes: list[RowW
         str(claims.get("origid", "")),
         outcome.code,
         outcome.certificate_sha256.hex(),
+    ]
+
+
+def _differing(line: _Line, token: tokens.Token) -> list[RowWarning]:
+    """Return a warning for each parameter of the Identity header that says other than the token (RFC 8224 section 4)."""
+    behind = line.evidence.partition(line.token)[2]
+    said = {name.lower(): text.strip('<>"') for name, text in _PARAMETER.findall(behind)}
+    return [
+        RowWarning(
+            "parameter_differs", "passport_raw", f"the parameter {name} of the header differs from the token's {claim}"
+        )
+        for name, claim in (("alg", "alg"), ("ppt", "ppt"), ("info", "x5u"))
+        if name in said and said[name] != str(token.header.get(claim, said[name]))
     ]

@@ -67,7 +67,7 @@ def take_apart(text: str) -> Token:
 
 def _json(part: str) -> dict[str, Any]:
     try:
-        found = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        found = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), object_pairs_hook=_once)
     except (binascii.Error, ValueError, RecursionError) as error:
         raise RowRefused(
             "the token's header or claims are not JSON",
@@ -80,6 +80,14 @@ def _json(part: str) -> dict[str, Any]:
             cure="take the token from its source again",
             code="LF-ROW-TOKEN",
         )
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object that names each key once: of two, readers take different ones (RFC 7515 section 4)."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
     return found
 
 

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from adapters import tokens
+from adapters import passport, tokens
 from adapters.convert import convert
-from adapters.errors import FileRefused
+from adapters.errors import FileRefused, RowRefused
 from adapters.model import HeldBack
 from schemas import checks
 from schemas.v1 import common_pb2, telecom_pb2
@@ -63,11 +63,18 @@ def token(claims=None, key=KEY, **header) -> str:
     )
 
 
+def parameters(text: str) -> str:
+    """Return what an Identity header says beside a token: the same as the token."""
+    try:
+        header = tokens.take_apart(text).header
+    except RowRefused:
+        header = HEADER
+    return f";info=<{header.get('x5u', '')}>;alg={header.get('alg', 'ES256')};ppt={header.get('ppt', 'shaken')}"
+
+
 def outcome(text: str, given: dict[str, bytes]):
     """Return the report of one token."""
-    (found,) = read(
-        f"Identity: {text};info=<https://x.example/a.pem>;alg=ES256;ppt=shaken\n".encode(), "shaken-passport", given
-    )
+    (found,) = read(f"Identity: {text}{parameters(text)}\n".encode(), "shaken-passport", given)
     return found
 
 
@@ -204,6 +211,64 @@ def test_each_line_is_a_record():
     found = read(data, "shaken-passport", GIVEN)
     assert [(item.record, item.line) for item in found] == [(1, 2), (2, 3), (3, 4)]
     assert [isinstance(item, HeldBack) for item in found] == [False, False, True]
+
+
+def test_a_line_may_hold_several_tokens():
+    """Identity headers are also written on one line; each token is a record with its own parameters, and none is lost."""
+    first, second = token(), token({"attest": "A"})
+    data = f"Identity: {first}{parameters(first)}, {second}{parameters(second)}\n".encode()
+    found = read(data, "shaken-passport", GIVEN)
+    assert [item.message.attestation for item in found] == [telecom_pb2.ATTESTATION_C, telecom_pb2.ATTESTATION_A]
+    assert [item.message.passport_raw for item in found] == [f"{text}{parameters(text)}" for text in (first, second)]
+    assert b"".join(item.raw for item in found) == data
+    assert all(item.warnings == () for item in found)
+
+
+@pytest.mark.parametrize("broken", ["..c2ln;info=<https://x.example/a.pem>;alg=ES256;ppt=shaken", "eyJhbGci;x", ""])
+def test_a_header_without_a_whole_token_is_held_back(broken):
+    """The compact form leaves header and claims out; that, or a cut token, is no reason to lose the line."""
+    found = read(f"{token()}\nidentity: {broken}\n".encode(), "shaken-passport", GIVEN)
+    assert [(item.line, isinstance(item, HeldBack)) for item in found] == [(1, False), (2, True)]
+    assert found[1].code == "LF-ROW-TOKEN"
+
+
+@pytest.mark.parametrize(
+    ("said", "warned"),
+    [
+        (";info=<https://other.example/leaf.pem>;alg=ES256;ppt=shaken", ["info"]),
+        (";alg=HS256", ["alg"]),
+        (';ppt="div";info=<https://certificates.example/leaf.pem>', ["ppt"]),
+        ("", []),
+    ],
+)
+def test_a_header_that_says_other_than_its_token_is_noted(said, warned):
+    """Parameters beside the token must repeat what it says (RFC 8224 section 4); the token itself is what is verified."""
+    (found,) = read(f"Identity: {token()}{said}\n".encode(), "shaken-passport", GIVEN)
+    assert found.message.verification.code == tokens.VERIFIED
+    assert [warning.cause.split()[2] for warning in found.warnings if warning.code == "parameter_differs"] == warned
+
+
+def test_a_key_that_stands_twice_is_no_claim():
+    """Of two claims of one name readers take different ones: such a token is held back, whatever its signature says."""
+    claims = json.dumps(CLAIMS)[:-1] + ', "attest": "A"}'
+    text = jwt.api_jws.encode(claims.encode(), KEY, "ES256", headers=HEADER)
+    found = outcome(text, GIVEN)
+    assert isinstance(found, HeldBack)
+    assert found.code == "LF-ROW-TOKEN"
+
+
+@pytest.mark.parametrize(("count", "refused"), [(3, False), (4, True)])
+def test_tokens_of_a_file_have_a_limit(monkeypatch, count, refused):
+    """A file with as many tokens as may be is read, one with another is refused whole, on one line or on many."""
+    monkeypatch.setattr(passport, "TOKENS_MAX", 3)
+    for mark in (" ", "\n"):
+        data = mark.join([token()] * count).encode()
+        if refused:
+            with pytest.raises(FileRefused) as error:
+                read(data, "shaken-passport", GIVEN)
+            assert error.value.code == "LF-FILE-SIZE"
+        else:
+            assert len(read(data, "shaken-passport", GIVEN)) == count
 
 
 def test_the_demos_token_verifies():
