@@ -16,7 +16,8 @@ from adapters.errors import ProfileRefused
 from adapters.paths import alternatives
 from adapters.plan import ITSELF, compile_plan, field_at
 from adapters.plan import READERS as READERS_OF_KINDS
-from adapters.profile import Each, Mapping_, Profile, parse_profile
+from adapters.profile import Each, Mapping_, Profile
+from adapters.profile_text import parse_profile
 from adapters.readers import READERS
 from adapters.tree_plan import constants, fields_of, kinds_of, list_at, lists_of, looked_at
 from schemas import registry

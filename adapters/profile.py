@@ -6,15 +6,10 @@
 - Files `x.records.toml` hold what several profiles share; `include` in [profile] draws one or several in.
 """
 
-import difflib
-import tomllib
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-
-from adapters.errors import ProfileRefused
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=64)]
 Unknown = Literal["hold", "warn"]
@@ -63,7 +58,9 @@ class Sheet(_Strict):
 class Source(_Strict):
     """[source]: how the dialect is written."""
 
-    format: Literal["csv", "xlsx", "xml", "json", "stix", "misp", "freeswitch", "fin", "nacha", "bai2", "fedwire", "ber", "passport"]
+    format: Literal[
+        "csv", "xlsx", "xml", "json", "stix", "misp", "freeswitch", "fin", "nacha", "bai2", "fedwire", "ber", "passport"
+    ]
     encodings: list[Literal["utf-8-sig", "gb18030", "iso-8859-1"]] = ["utf-8-sig", "gb18030"]
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
     null: list[str] = [""]
@@ -323,95 +320,3 @@ class Profile:
         if self.file.target is not None:
             return self.file.target.message
         return ", ".join(dict.fromkeys(record.message for record in self.file.record))
-
-
-def parse_profile(text: str, beside: Mapping[str, str] | None = None, where: str = "profile") -> Profile:
-    """Read the form of one profile; `beside` holds the files it may include. ProfileRefused, with a nearest known key."""
-    try:
-        data = tomllib.loads(text)
-        include = data.get("profile", {}).get("include", "")
-        for name in reversed([include] if isinstance(include, str) else include):
-            if name:
-                data = _merged(data, tomllib.loads(dict(beside or {})[name]))
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileRefused(f"{where} is not TOML: {error}", cure="correct the file at that line") from error
-    except KeyError as error:
-        raise ProfileRefused(f"{where} includes a file that is not beside it", cure="put it there") from error
-    _spread(data)
-    try:
-        file = ProfileFile.model_validate(data)
-    except ValidationError as error:
-        raise _refusal(where, error) from error
-    return Profile(file)
-
-
-def _merged(data: dict[str, Any], included: dict[str, Any]) -> dict[str, Any]:
-    named = {key: {**included.get(key, {}), **data.get(key, {})} for key in ("group", "group_each", "table")}
-    return {**included, **data, **named, "record": [*included.get("record", []), *data.get("record", [])]}
-
-
-SHORT_FORMS = (("parse", "as"), ("map", "table"), ("split", "at"))
-"""Verbs that may be written as one text, and the key that it is short for."""
-
-
-def _spread(data: dict[str, Any]) -> None:
-    """Write short forms out: parse = "text" is parse = {as = "text"}, map = "x" is map = {table = "x"}."""
-    holders = [data, *(record for record in data.get("record", []) if isinstance(record, dict))]
-    holders += [{"each": lists} for lists in dict(data.get("group_each", {})).values()]
-    groups = [
-        *dict(data.get("group", {})).values(),
-        *(fields for holder in holders for fields in _field_tables(holder)),
-    ]
-    for fields in groups:
-        for verbs in dict(fields or {}).values():
-            for verb, key in SHORT_FORMS:
-                if isinstance(verbs, dict) and isinstance(verbs.get(verb), str):
-                    verbs[verb] = {key: verbs[verb]}
-
-
-def _field_tables(holder: dict[str, Any]) -> Iterator[Any]:
-    """Yield the tables of fields of a record or a list, and of the lists in it."""
-    yield holder.get("field")
-    lists = holder.get("each")
-    for inner in lists.values() if isinstance(lists, dict) else ():
-        if isinstance(inner, dict):
-            yield from _field_tables(inner)
-
-
-def _refusal(where: str, error: ValidationError) -> ProfileRefused:
-    errors = error.errors(include_url=False, include_input=False)
-    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-    place = ".".join(str(part) for part in first["loc"])
-    cause = f"{where}: {place}: {first['msg']}"
-    cure = "correct the profile"
-    if first["type"] == "extra_forbidden":
-        wrong = str(first["loc"][-1])
-        near = difflib.get_close_matches(wrong, _KEYS, n=1)
-        cause = f"{where}: {place} is not a key of a profile"
-        cure = f"did you mean {near[0]}?" if near else "leave it out"
-    return ProfileRefused(cause, cure=cure, code="LF-MAP-PROFILE-KEY")
-
-
-def _keys(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-_MODELS = (
-    About,
-    Header,
-    Sheet,
-    Source,
-    Target,
-    Parse,
-    Split,
-    Map,
-    When,
-    Choice,
-    Check,
-    Mapping_,
-    Each,
-    Record,
-    Writing,
-    ProfileFile,
-)
-_KEYS = sorted({key for model in _MODELS for key in _keys(model)})

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from adapters.profile import SHORT_FORMS, ProfileFile
+from adapters.profile import ProfileFile
+from adapters.profile_text import SHORT_FORMS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

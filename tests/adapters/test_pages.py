@@ -9,7 +9,7 @@ import pytest
 
 import adapters
 from adapters import pages, plan, schema, summary
-from adapters.profile import SHORT_FORMS
+from adapters.profile_text import SHORT_FORMS
 from adapters.readers import READERS
 from tests.adapters.files import DEMO, profile
 
