@@ -114,14 +114,13 @@ def test_a_file_saved_in_another_encoding_says_the_same_or_is_refused(name: str,
         return
 
 
-@pytest.mark.parametrize(
-    ("name", "case"),
-    [
-        case
-        for case in CASES
-        if (source := adapters.profiles()[case.values[0]].file.source).format == "csv" and source.header is not None
-    ],
-)
+def _has_free_columns(name: str) -> bool:
+    """Say whether a profile knows columns by their headers, in cells that Python's csv module reads as we do."""
+    source = adapters.profiles()[name].file.source
+    return source.format == "csv" and source.header is not None and not source.header.looks and not source.padded
+
+
+@pytest.mark.parametrize(("name", "case"), [case for case in CASES if _has_free_columns(case.values[0])])
 def test_the_order_of_columns_changes_nothing(name: str, case: Case) -> None:
     """A table whose columns are shuffled becomes the same messages."""
     source = adapters.profiles()[name].file.source
