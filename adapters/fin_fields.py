@@ -29,9 +29,10 @@ _ORIGINAL = rf"(?P<type>[0-9]{{3}}){_NL}{_DATE}(?:(?:{_NL})?(?P<session>[0-9]{{1
 _CODED = rf"(?:/(?P<code>[A-Z0-9]{{4}})/(?:{_NL})?)?(?P<text>.*)"
 _ANSWER = rf"(?:/(?P<code>[A-Z0-9]{{4}})/(?:(?P<reason>[A-Z0-9]{{4}})(?=[/\r\n]|\Z)/?)?(?:{_NL})?)?(?P<text>.*)"
 _ACCOUNT_25 = r"(?:(?P<bic>[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)/|(?P<bank_code>[0-9A-Za-z]+)/)?(?P<account>[^\r\n]+)"
+_NUMBERED_LINE = rf"[1-8]/{_LINE}"
 _NUMBERED = (
-    rf"(?:/(?P<account>{_LINE})|(?!1/)(?P<identity>{_LINE}))?"
-    rf"(?P<lines>(?:(?:{_NL}|\A)[1-8]/{_LINE})+)"
+    rf"(?:/(?P<account>{_LINE}){_NL}|(?!{_NUMBERED_LINE})(?P<identity>{_LINE}){_NL})?"
+    rf"(?P<lines>{_NUMBERED_LINE}(?:{_NL}{_NUMBERED_LINE})*)"
 )
 _LINE_61 = (
     r"(?P<value_date>[0-9]{6})(?P<entry_date>[0-9]{4}| {4})?(?P<mark>[RE]?[DC])(?P<funds>[A-Z])?"
@@ -57,6 +58,7 @@ FORMS: dict[str, re.Pattern[str]] = {
         ("34F", r"(?P<currency>[A-Z]{3})(?P<mark>[DC])?(?P<amount>[0-9]{1,15},[0-9]{0,4})"),
         ("90D 90C", rf"(?P<count>[0-9]{{1,5}}){_AMOUNT}"),
         ("61", _LINE_61),
+        ("13D", r"(?P<at>(?P<date>[0-9]{6})(?P<time>[0-9]{4})(?P<offset>[+-][0-9]{4}))"),
         ("25", _ACCOUNT_25),
         ("79", _CODED),
         ("76", _ANSWER),
@@ -108,8 +110,15 @@ def element(structure: str, field: Slice, text: Text) -> Element:
             continue
         if name in ("date", "value_date"):
             check_date(found[name], field.tag)
-        children.append(Element(name, text(start, end), (), line, start, end))
+        children.append(Element(name, _moment(found) if name == "at" else text(start, end), (), line, start, end))
     return Element(field.tag, "", children, field.line, field.start, field.end)
+
+
+def _moment(found: re.Match[str]) -> str:
+    """Return a date, a time and its offset as ISO 8601 writes them."""
+    check_date(found["date"], "13D")
+    day, time, offset = full_date(found["date"]), found["time"], found["offset"]
+    return f"{day:%Y-%m-%d}T{time[:2]}:{time[2:]}:00{offset[:3]}:{offset[3:]}"
 
 
 def not_in_form(tag: str) -> RowRefused:
@@ -147,6 +156,16 @@ def _numbered(structure: str, start: int, end: int, line: int, text: Text) -> li
     for found in re.compile(r"([1-8])/([^\r\n]+)").finditer(structure, start, end):
         gathered.setdefault(_NUMBERS.get(found[1], f"line_{found[1]}"), []).append(found.span(2))
     return [
-        Element(name, "\n".join(text(*span) for span in spans), (), line, spans[0][0], spans[-1][1])
+        Element(
+            name, "\n".join(text(*span) for span in spans), (), _line_at(structure, start, line, spans), *_whole(spans)
+        )
         for name, spans in gathered.items()
     ]
+
+
+def _line_at(structure: str, start: int, line: int, spans: list[tuple[int, int]]) -> int:
+    return line + structure.count("\n", start, spans[0][0])
+
+
+def _whole(spans: list[tuple[int, int]]) -> tuple[int, int]:
+    return spans[0][0], spans[-1][1]

@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from itertools import groupby
 
 from adapters.errors import RowRefused
 from adapters.fin_details import details
@@ -151,20 +152,21 @@ def _follows(before: Element, page: Element) -> bool:
 
 
 def gathered(message: Element) -> Element:
-    """Return a statement's message with each field 86 inside the field 61 that it explains."""
+    """Return a statement's message with each field 86 inside the field 61 that it explains.
+
+    Some banks write each line of the details as a field 86 of its own: those behind one another are one.
+    """
     found: list[Element] = []
-    for child in message.children:
-        if child.name != "86":
-            found.append(_booked(child) if child.name == "61" else child)
+    for explained, group in groupby(message.children, key=lambda child: child.name == "86"):
+        if not explained:
+            found += [_booked(child) if child.name == "61" else child for child in group]
             continue
+        details_of = _explained(list(group))
         before = found[-1] if found else None
-        explained = _explained(child)
         if before is not None and before.name == "61":
-            found[-1] = before._replace(children=_with(before.children, explained), end=child.end)
-        elif before is not None and before.name == "86":
-            found[-1] = _longer(before, child)
+            found[-1] = before._replace(children=[*before.children, details_of], end=details_of.end)
         else:
-            found.append(explained)
+            found.append(details_of)
     return message._replace(children=found)
 
 
@@ -184,22 +186,11 @@ def _booked(move: Element) -> Element:
     return move._replace(children=[*move.children, entry._replace(name="booking_date", text=f"{booked:%y%m%d}")])
 
 
-def _explained(field: Element) -> Element:
-    children = [Element(name, text, (), field.line, field.start, field.end) for name, text in details(field.text)]
-    return Element("86", "", children, field.line, field.start, field.end)
-
-
-def _with(children: Sequence[Element], explained: Element) -> list[Element]:
-    """Return a movement's children with a field 86, or with one more line of it."""
-    if children and children[-1].name == "86":
-        return [*children[:-1], _longer(children[-1], explained)]
-    return [*children, explained]
-
-
-def _longer(before: Element, after: Element) -> Element:
-    """Return a field 86 with the lines of the next behind its own."""
-    texts = [text for one in (before, after) if (text := one.text or _text(one, "text"))]
-    return _explained(Element("86", "\n".join(texts), (), before.line, before.start, after.end))
+def _explained(fields: Sequence[Element]) -> Element:
+    first, last = fields[0], fields[-1]
+    text = "\n".join(field.text for field in fields if field.text)
+    children = [Element(name, part, (), first.line, first.start, last.end) for name, part in details(text)]
+    return Element("86", "", children, first.line, first.start, last.end)
 
 
 def _joined(pages: Sequence[Element]) -> Element:

@@ -192,6 +192,8 @@ class _Batch:
         self.kind = record.text[50:53]
         self.refused: RowRefused | None = None
         self.totals = _Totals()
+        self._last: list[Element] = []
+        """Children of the last entry, where its addenda go."""
         self._children: list[Element] = [header] if header else []
         layout = records.BATCH_HEADER_IAT if self.kind == "IAT" else records.BATCH_HEADER
         self._try(record, lambda: self._children.extend(self._header(record, layout)))
@@ -222,7 +224,8 @@ class _Batch:
                 raise _refused(f"the batch has more than {ENTRIES_MAX} entries and addenda", "LF-NACHA-SIZE")
             parts = _parts(record, records.ENTRIES.get(self.kind, records.ENTRY))
             self.totals.entry(parts, advice=self.kind == "ADV")
-            self._children.append(Element("entry", "", parts, record.line, record.start, record.end))
+            self._last = parts
+            self._children.append(Element("entry", "", self._last, record.line, record.start, record.end))
 
         self._try(record, step)
 
@@ -239,7 +242,7 @@ class _Batch:
             parts = [Element("type", kind, (), record.line, record.start + 1, record.start + 3)]
             parts += _parts(record, records.ADDENDA[kind])
             one = Element(f"addenda{kind}", "", parts, record.line, record.start, record.end)
-            self._children[-1] = before._replace(children=[*before.children, one], end=record.end)
+            self._last.append(one)
 
         self._try(record, step)
 

@@ -267,3 +267,36 @@ def test_amounts_of_samples_are_those_that_stand_in_them(path):
             texts = [text.decode().replace(",", ".") for text in re.findall(pattern, outcome.raw)]
             read = [Decimal(record.amount.minor_units) / 100 for record in outcome.message.transactions]
             assert read == [Decimal(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (":50F:1/ONE\r\n1/TWO\r\n2/STREET", {"name": "ONE\nTWO", "address": "STREET"}),
+        (":50F:/123\r\n1/ONE", {"account": "123", "name": "ONE"}),
+        (
+            ":50F:CCPT/GB/77\r\n1/ONE\r\n3/GB/TOWN",
+            {"identity": "CCPT/GB/77", "name": "ONE", "country_and_town": "GB/TOWN"},
+        ),
+        (":52A:/C/123\r\nDEMOXXAA", {"kind": "C", "account": "123", "bic": "DEMOXXAA"}),
+        (":52A://FW021000089\r\nDEMOXXAA", {"clearing": "FW021000089", "bic": "DEMOXXAA"}),
+        (":57D:NAME\r\nSTREET", {"name": "NAME", "address": "STREET"}),
+        (":13D:2611201455-0330", {"at": "2026-11-20T14:55:00-03:30"}),
+        (":76:/RJCR/LEGL/WHY", {"code": "RJCR", "reason": "LEGL", "text": "WHY"}),
+        (":76:/CNCL/", {"code": "CNCL"}),
+        (":79:NO CODE", {"text": "NO CODE"}),
+    ],
+)
+def test_fields_are_taken_apart_wherever_they_stand(field, expected):
+    """Also behind other fields, where no text begins; what is not there has no part."""
+    (root,) = pieces(message("799", ":20:A1", field))
+    assert isinstance(root, Element)
+    parts = {part.name: part.text for part in root.children[-1].children}
+    assert {name: parts.get(name) for name in expected} == expected
+
+
+def test_lines_of_details_that_stand_in_fields_of_their_own_are_one():
+    """Rabobank writes field 86 once for each line."""
+    (root,) = pieces((STATEMENT % ("10,NTRFX\n:86:ONE\n:86:TWO", "90,")).replace("\n\n", "\n"))
+    assert isinstance(root, Element)
+    assert child(root, "61/86/text") == "ONE\nTWO"
