@@ -6,6 +6,8 @@ import zipfile
 
 import pytest
 import xlsxwriter
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from adapters import workbook_file
@@ -15,6 +17,8 @@ from adapters.errors import FileRefused
 from adapters.model import Converted, HeldBack
 from adapters.workbook import open_table
 from adapters.workbook_file import sheets_of
+from adapters.xls_extent import extent_of_xls
+from tests.adapters.xls_files import xls
 
 ACCOUNT = "6299990000001000011"
 PROFILE = """
@@ -324,3 +328,42 @@ def test_headers_that_sheets_spell_differently_share_a_column():
     table = open_table(data, profile(TWO_SHEETS).file.source)
     assert table.headers[0] == "账号 / Account No"
     assert [row.cells[0] for row in table.rows] == [ACCOUNT, ACCOUNT]
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_an_old_workbook_is_read_wherever_its_stream_lies(small):
+    """In sectors of its own, or in the small sectors that short streams share."""
+    (sheet,) = sheets_of(xls((0, 0, 1.5), (2, 3, 12.0), small=small))
+    assert sheet.rows == [["1.5", "", "", ""], ["", "", "", ""], ["", "", "", "12"]]
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_the_far_corner_of_an_old_workbook_is_found_before_room_is_made_for_it(small):
+    """Sixteen million cells for two numbers: refused; half as many rows are within the limit."""
+    assert refused(xls((0, 0, 1.0), (65535, 255, 1.0), small=small)).code == "LF-FILE-WORKBOOK-LIMIT"
+    assert extent_of_xls(xls((0, 0, 1.0), (31_249, 255, 1.0), small=small))[-1] == (31_250, 256)
+    assert workbook_file.CELLS_MAX == 31_250 * 256
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_damaged_old_workbook_is_read_or_refused_and_nothing_else(data):
+    """Whatever byte is changed, and wherever it is cut: rows, or a refusal."""
+    whole = bytearray(xls((0, 0, 1.5), (1, 1, 2.0), small=data.draw(st.booleans())))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(whole[: data.draw(st.integers(8, len(whole)))])
+    code = "LF-FILE-WORKBOOK"
+    try:
+        sheets_of(cut)
+    except FileRefused as error:
+        code = error.code
+    assert code.startswith("LF-FILE-WORKBOOK")
+
+
+def test_a_chain_of_sectors_that_goes_in_a_circle_ends():
+    """The table says that the stream's last sector is followed by its first."""
+    whole = bytearray(xls((0, 0, 1.5)))
+    last = 512 + 4 * (2 + 4096 // 512 - 1)
+    whole[last : last + 4] = (2).to_bytes(4, "little")
+    assert extent_of_xls(bytes(whole)) is not None
