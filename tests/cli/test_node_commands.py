@@ -86,7 +86,7 @@ def test_lists_show_what_there_is_and_open_nothing(desks: Desks, notice: str) ->
     seen = desks.at("police-a", "inbox").out + desks.at("bank-a", "sent").out
     seen += desks.at("police-a", "inbox", "--json").out + desks.at("bank-a", "sent", "--json").out
     assert notice in seen
-    assert "ACCOUNT_ID (account, next_hops)" in seen
+    assert "ACCOUNT_ID (account, next_hops, other_accounts, card)" in seen
     assert not [value for value in PLANTED if value in seen]
     assert not openings_since(desks, before)
     assert desks.json("police-a", "inbox", "--type", "StopPaymentOrder") == []

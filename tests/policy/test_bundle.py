@@ -10,9 +10,10 @@ from bus.policy.author import build_body
 from bus.policy.bundle import Bundle
 from bus.policy.canonical import CONTEXT_BYTES_MAX, canonical, parse_canonical
 from bus.policy.errors import PolicyError
-from bus.policy.files import NAMES, read
+from bus.policy.files import ANY, NAMES, read
 from bus.policy.table import golden_request
-from bus.policy.vocabulary import CLASSES, message_classes
+from bus.policy.vocabulary import AGENCY_TYPES, CLASSES, message_classes, messages_with_purpose
+from schemas import field_classes, registry
 from schemas.v1 import federation_pb2
 from tests.policy.federation import (
     DIRECTORY,
@@ -285,6 +286,51 @@ def test_every_sealed_class_of_a_sealed_type_has_a_reader():
             "WatchCheckAnswer",
         )
     }
+
+
+def given_to(agency_type):
+    """Every (message, class) that some row seals to an agency of that type."""
+    return {
+        (message, name)
+        for rule in bundle().rules
+        if "seal" in rule.actions
+        and rule.effect == "permit"
+        and (rule.agency_types == ANY or agency_type in rule.agency_types)
+        for message in rule.messages
+        for name in rule.classes
+        if name in message_classes()[message]
+    }
+
+
+@pytest.mark.parametrize("agency_type", sorted(AGENCY_TYPES))
+def test_whoever_reads_anything_reads_what_it_is_for(agency_type):
+    """Purpose and handling stand in CASE_META; without it no opening can be held to the purpose, so nothing opens."""
+    given = given_to(agency_type)
+    blind = {message for message, _ in given if message in messages_with_purpose()} - {
+        message for message, name in given if name == "CASE_META"
+    }
+    assert blind == set()
+
+
+def holds_account(descriptor, seen=()):
+    """Say whether an account number can stand anywhere in a message."""
+    if descriptor.name in ("AccountRef", "CryptoAddress"):
+        return True
+    return descriptor.full_name not in seen and any(
+        field.message_type is not None and holds_account(field.message_type, (*seen, descriptor.full_name))
+        for field in descriptor.fields
+    )
+
+
+def test_no_field_that_a_telecom_may_read_has_room_for_an_account_number():
+    """Not by the class's name only: no part of any field sealed to a telecom is an account, however deep."""
+    rooms = {
+        f"{message}.{field.name}"
+        for message, name in given_to("telecom")
+        for field in field_classes.fields_by_class(registry.descriptor_of(message))[name]
+        if field.message_type is not None and holds_account(field.message_type)
+    }
+    assert rooms == set()
 
 
 QUESTIONS = tuple(golden_request(golden, NOW_MS) for golden in bundle().goldens)[::3]
