@@ -1,6 +1,7 @@
 """One document of a tree-shaped file: which of its elements are records, and what in it nobody has read."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from adapters.errors import FileRefused, RowRefused
 from adapters.model import RowWarning
@@ -23,14 +24,19 @@ class Document:
     def __init__(self, root: Element, data: bytes, form: str) -> None:
         self.root = root
         self.finder = Finder()
-        self.read: set[int] = set()
-        """Elements, by id, that a path has read."""
+        self.read = self.finder.looked
+        """Elements, by id, that a path has read, or has looked at."""
         self.whole = form == "xml" or (root.start, root.end) in ((UNKNOWN, UNKNOWN), (0, len(data)))
         """Whether it is the whole file."""
         self.groups: list[Group] | None = None
         self._data, self._form = data, form
         self._ranges: dict[int, tuple[int, int]] | None = None
         self._places: dict[int, int] | None = None
+
+    @cached_property
+    def records(self) -> frozenset[int]:
+        """The elements that are records, by id, once it is known which are."""
+        return frozenset(id(chain[-1]) for chain, _ in self.groups or ())
 
     def place_of(self, element: Element) -> int:
         """Return which element it is, counted from the root in the order of the document."""
@@ -124,18 +130,18 @@ def no_record(document: Document, profile: Profile) -> FileRefused:
     )
 
 
-def leftovers(document: Document, profile: Profile, chain: Chain, others: Sequence[Element]) -> list[RowWarning]:
-    """Return a warning for each path below an element that holds text which nothing has read; `others` are passed over."""
-    passed = {id(element) for element in others}
-    if len(chain) == 1 and id(chain[0]) in passed:
+def leftovers(document: Document, profile: Profile, chain: Chain | None = None) -> list[RowWarning]:
+    """Return a warning for each path at which there is text that nothing has read: in a record, else outside of all."""
+    passed = document.records
+    outside, chain = chain is None, chain or (document.root,)
+    if outside and id(document.root) in passed:
         return []
     unread: list[tuple[Element, ...]] = []
-    _unread(document.read | document.finder.looked, (chain[-1],), passed, unread)
+    _unread(document.read, (chain[-1],), passed, unread)
     if not unread:
         return []
     ignored = [pattern(text) for text in profile.file.source.ignore]
     above = "".join(f"{element.name}/" for element in chain[1:])
-    outside = bool(passed) and len(chain) == 1
     found: dict[str, None] = {}
     for below in unread:
         path = "/".join(element.name for element in below[1:]) or "."

@@ -40,7 +40,7 @@ def record_cells(profile: Profile, data: bytes, number: int) -> tuple[list[Cell]
         if record.outcome.record == number and record.chain:
             found = [(path, element) for path, element in leaves(record.chain) if element.name != ATTRIBUTE_NAMESPACE]
             found += _around(record)
-            read = record.document.read | record.document.finder.looked if record.document is not None else set()
+            read = record.document.read if record.document is not None else set()
             unread = {path for path, element in found if id(element) not in read}
             cells = [Cell(element.line, path, element.text[:CELL_CHARACTERS_MAX]) for path, element in found]
             return cells, frozenset(path for path, _ in found if path not in unread)

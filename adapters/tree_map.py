@@ -126,25 +126,22 @@ class _Reader:
             made = [record for kind in kinds for record in self._element(document, chain, kind, alone=alone)]
             if not kinds:
                 made = [self._rejected(document, chain)]
-            self._note_leftovers(document, chain, made, groups)
+            self._note_leftovers(document, chain, made)
             for record in made:
                 if isinstance(record.outcome, Converted):
                     yield from tail
                     tail = []
                 tail.append(record)
-        rest = leftovers(document, self._profile, (document.root,), [chain[-1] for chain, _ in groups])
+        rest = leftovers(document, self._profile)
         if rest and tail:
             tail[0] = _with_notes(tail[0], rest)
         yield from tail
 
-    def _note_leftovers(
-        self, document: Document, chain: Chain, made: list[Record], groups: list[tuple[Chain, list[Kind]]]
-    ) -> None:
+    def _note_leftovers(self, document: Document, chain: Chain, made: list[Record]) -> None:
         places = [place for place, record in enumerate(made) if isinstance(record.outcome, Converted)]
         if not places:
             return
-        others = [other[-1] for other, _ in groups if other[-1] is not chain[-1]] if len(groups) > 1 else []
-        notes = leftovers(document, self._profile, chain, others)
+        notes = leftovers(document, self._profile, chain)
         if notes:
             made[places[-1]] = _with_notes(made[places[-1]], notes)
 
