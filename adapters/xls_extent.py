@@ -42,9 +42,9 @@ def _workbook_stream(data: bytes) -> bytes | None:
         name = entry[: max(struct.unpack_from("<H", entry, 64)[0] - 2, 0)].decode("utf-16-le", "replace")
         if name in ("Workbook", "Book"):
             start, length = struct.unpack_from("<II", entry, 116)
-            if length >= _SMALL_STREAM_BYTES:
-                return b"".join(_chain(data, size, fat, start))[:length]
-            return _small_stream(data, size, fat, root, start)[:length]
+            whole = length >= _SMALL_STREAM_BYTES
+            stream = b"".join(_chain(data, size, fat, start)) if whole else _small_stream(data, size, fat, root, start)
+            return stream[:length] if len(stream) >= length else None  # a file that was cut off lacks its last rows
     return None
 
 

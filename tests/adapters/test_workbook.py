@@ -361,6 +361,16 @@ def test_a_damaged_old_workbook_is_read_or_refused_and_nothing_else(data):
     assert code.startswith("LF-FILE-WORKBOOK")
 
 
+@pytest.mark.parametrize("small", [False, True])
+def test_every_cut_of_an_old_workbook_is_refused(small):
+    """It has no checksum; its directory says how long the stream is, and a shorter one is no workbook."""
+    whole = xls((0, 0, 1.5), *((row, 1, 2.0) for row in range(1, 60)), small=small)
+    stream = len(whole) - (512 if small else 0)
+    for end in range(8, stream, 101):
+        with pytest.raises(FileRefused):
+            sheets_of(whole[:end])
+
+
 def test_a_chain_of_sectors_that_goes_in_a_circle_ends():
     """The table says that the stream's last sector is followed by its first."""
     whole = bytearray(xls((0, 0, 1.5)))
