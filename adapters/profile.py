@@ -126,7 +126,7 @@ class Parse(_Strict):
     formats: list[str] = []
     """For instants, tried in order; the first is the one written."""
     scheme: str = ""
-    """Code list, for codes; kind of number, for banks: BIC, ABA and so on."""
+    """Code list, for codes; kind of number, for banks (BIC, ABA and so on) and for accounts that are written."""
     currency_from: str = ""
     """Column with the currency of an amount."""
     year_from: str = ""

@@ -128,7 +128,8 @@ def find(paths: tuple[Path, ...], finder: Finder, chain: Chain) -> list[Element]
 def holds(only: Condition, finder: Finder, chain: Chain) -> bool:
     """Say whether a condition holds of an element. RowRefused when a path that it asks for stands twice.
 
-    A path to an element that holds others gives "{}": so a condition can ask whether there is one.
+    A path to an element that holds others gives "{}", and so does one that ends in a number, as A[2], to an element
+    without a text: so a condition can ask whether there is one, or a second.
     """
     row = {}
     for name in only.names:
@@ -136,7 +137,11 @@ def holds(only: Condition, finder: Finder, chain: Chain) -> bool:
         found = find(paths, finder, chain)
         if len(found) > 1:
             raise _twice(name)
-        inner = not found and any(element.children for path in paths for element in finder.elements(path, chain))
+        inner = not found and any(
+            element.children or (path.steps[-1:] and path.steps[-1].number)
+            for path in paths
+            for element in finder.elements(path, chain)
+        )
         row[name] = found[0].text.strip() if found else "{}" if inner else ""
     return only.holds(row)
 

@@ -181,6 +181,11 @@ def _reads_as(value: Any, verbs: Mapping_, file: ProfileFile) -> bool:
         return False
 
 
+def _is_written(account: Any, verbs: Mapping_) -> bool:
+    """Say whether an account may stand where the profile says which scheme is written."""
+    return not verbs.parse.scheme or account.scheme == verbs.parse.scheme
+
+
 def _is_of_scheme(value: Any, verbs: Mapping_) -> bool:
     return value.scheme in ((verbs.parse.scheme,) if verbs.parse.scheme else ("CNAPS", "LOCAL", ""))
 
@@ -200,7 +205,7 @@ def _code(value: Any, verbs: Mapping_, file: ProfileFile) -> str | None:
 _FORMS: dict[str, Callable[[Any, Mapping_, ProfileFile], str | None]] = {
     "text": lambda value, _verbs, _file: str(value),
     "integer": lambda value, _verbs, _file: str(value),
-    "account": lambda value, _verbs, _file: write_account(value) or None,
+    "account": lambda value, verbs, _file: write_account(value) or None if _is_written(value, verbs) else None,
     "bank": lambda value, verbs, _file: value.code if value.code and _is_of_scheme(value, verbs) else None,
     "id": lambda value, _verbs, _file: value.id_number or None,
     "phone": lambda value, _verbs, _file: value.raw or value.e164 or None,
