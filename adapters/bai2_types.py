@@ -10,6 +10,12 @@ FUNDS: dict[str, tuple[str, ...]] = {
 }
 """Fields that follow a funds type. D is followed by a number and as many pairs."""
 
+OTHER_SIDE = {
+    "credit": (("other_name", "DBNM"), ("other_account", "DACT"), ("other_bank", "DBIC"), ("other_bank", "DABA")),
+    "debit": (("other_name", "CRNM"), ("other_account", "CACT"), ("other_bank", "CBIC"), ("other_bank", "CABA")),
+}
+"""Which keys of a movement's text tell of the other side, by what it is; the first that is there counts."""
+
 _TYPE = re.compile(r"[0-9]{3}")
 _KINDS = (
     (range(100, 400), "credit"),

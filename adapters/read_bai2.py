@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from adapters.bai2_types import FUNDS, kind_of
+from adapters.bai2_types import FUNDS, OTHER_SIDE, kind_of
 from adapters.errors import FileRefused, RowRefused
 from adapters.profile import Source
 from adapters.tree import Broken, Element
@@ -225,7 +225,7 @@ class _Account:
         text, start, end = cursor.rest()
         if text:
             children.append(Element("text", text, (), first.line, start, end))
-            children += _keyed(text, first.line, start, end)
+            children += _keyed(text, kind, first.line, start, end)
         return Element("movement", "", children, first.line, first.start - 3, self.end)
 
     def _finish(self, cursor: _Cursor) -> None:
@@ -246,14 +246,20 @@ class _Account:
         return Element("account", "", self._children, self.line, self.start, self.end)
 
 
-def _keyed(text: str, line: int, start: int, end: int) -> list[Element]:
-    """Return what some banks write as `EREF: …` on continuation lines, each key once."""
+def _keyed(text: str, kind: str, line: int, start: int, end: int) -> list[Element]:
+    """Return what some banks write as `EREF: …` on continuation lines, each key once; and who the other side is.
+
+    Of a credit that is the debtor (DBNM, DACT…), of a debit the creditor (CRNM, CACT…).
+    """
     found: dict[str, str] = {}
     for one in text.splitlines():
         keyed = _KEYED.fullmatch(one)
-        if keyed is not None:
+        if keyed is not None and keyed[2].strip():
             found.setdefault(keyed[1], keyed[2].strip())
-    return [Element(key, value, (), line, start, end) for key, value in found.items() if value]
+    for name, key in OTHER_SIDE.get(kind, ()):
+        if key in found:
+            found.setdefault(name, found[key])
+    return [Element(key, value, (), line, start, end) for key, value in found.items()]
 
 
 class _Sum:

@@ -139,7 +139,7 @@ def test_a_file_spoilt_anyhow_gives_batches_or_refusals(data):
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="no samples here")
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*")) if SAMPLES.is_dir() else [], ids=lambda path: path.name)
 def test_amounts_of_samples_are_those_in_their_columns(path):
-    """Of each batch that converts, in and out are the sums that a plain cut at columns 30 to 39 gives."""
+    """Of each batch that converts, amounts are those that a plain cut at columns 30 to 39 gives, and add up to its control."""
     for outcome in convert(profile("nacha"), path.read_bytes()):
         if isinstance(outcome, Converted):
             text = outcome.raw.decode("latin-1")
@@ -148,11 +148,8 @@ def test_amounts_of_samples_are_those_in_their_columns(path):
             assert [int(line[29:39]) for line in entries] == [
                 record.amount.minor_units for record in outcome.message.transactions
             ]
-            sums = dict.fromkeys((1, 2), 0)
+            sums = {True: 0, False: 0}
             for record in outcome.message.transactions:
-                sums[record.direction] += record.amount.minor_units
-            if not any(record.reversal for record in outcome.message.transactions):
-                assert (sums[1], sums[2]) == (
-                    outcome.message.total_in.minor_units,
-                    outcome.message.total_out.minor_units,
-                )
+                sums[record.transaction_type.code[1] in "1234"] += record.amount.minor_units
+            (control,) = [line for line in cut if line.startswith("8")]
+            assert (sums[False], sums[True]) == (int(control[20:32]), int(control[32:44]))
