@@ -110,7 +110,7 @@ def _but_for_value(one: Element, said: Sequence[Element]) -> list[Element]:
 
 def _object(one: Element, tags: Sequence[Element]) -> Element:
     name, children, more = _text(one, "name"), list[Element](), list[Element]()
-    claimed = CLAIMED.get(name, frozenset())
+    claimed: set[str] = CLAIMED.get(name, set())
     for child in one.children:
         if child.name != "Attribute" or name in _WHOLE or _text(child, "object_relation") in claimed:
             children.append(child)
