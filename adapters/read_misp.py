@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from adapters import read_json
+from adapters.errors import FileRefused
 from adapters.profile import Source, Writing
 from adapters.tree import Broken, Element
 
@@ -49,6 +50,8 @@ _MAC = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _TYPES = {"swift": "bic", "date": "datetime", "date-posting": "datetime", "date-balance": "datetime"}
 _WRITTEN = {"url": "url", "email": "email", "phone": "phone-number", "crypto": "btc", "text": "text"}
+TAGS_MAX = 256
+"""Most tags of one event: each of its attributes has them all."""
 _OTHER_BYTES_MAX = 2048
 """Longest text that goes along as it stands; a longer one is what the message tells in words."""
 _MARKS = (b'"Event"', b'"Object"')
@@ -74,18 +77,21 @@ def _wrapped(root: Element) -> Element:
     return root._replace(children=[root._replace(name="Event")])
 
 
-def _event(element: Element, tags: Sequence[Element]) -> Element:
-    """Return an element with the attributes and objects in it told apart; `tags` are the event's."""
+def _event(element: Element, label: Sequence[Element]) -> Element:
+    """Return an element with the attributes and objects in it told apart; `label` is the event's, where it has one."""
     if element.name == "Event":
         tags = [child for child in element.children if child.name == "Tag"]
+        if len(tags) > TAGS_MAX:
+            raise FileRefused(f"an event has more than {TAGS_MAX} tags", cure="split it", code="LF-JSON-ELEMENTS")
+        label = _label(tags)
     children = []
     for child in element.children:
         if child.name == "Object" and any(inner.name == "Attribute" for inner in child.children):
-            children.append(_object(child, tags))
+            children.append(_object(child, label))
         elif child.name == "Attribute" and element.name == "Event":
-            children.append(_attribute(child, tags))
+            children.append(_attribute(child, label))
         elif child.children and child.name in ("Event", "response", "item"):
-            children.append(_event(child, tags))
+            children.append(_event(child, label))
         else:
             children.append(child)
     return element._replace(children=children)
@@ -95,11 +101,11 @@ def _text(element: Element, name: str) -> str:
     return next((child.text for child in element.children if child.name == name), "")
 
 
-def _attribute(one: Element, tags: Sequence[Element]) -> Element:
+def _attribute(one: Element, label: Sequence[Element]) -> Element:
     said = _said(one)
     known = [item for item in said if item.name == "@says"]
     more = said if known else [one._replace(name="@other", children=_parts(one))]
-    return one._replace(children=[*_but_for_value(one, said), *more, *_tlp(one, tags)])
+    return one._replace(children=[*_but_for_value(one, said), *more, *_tlp(one, label)])
 
 
 def _but_for_value(one: Element, said: Sequence[Element]) -> list[Element]:
@@ -108,7 +114,7 @@ def _but_for_value(one: Element, said: Sequence[Element]) -> list[Element]:
     return [child for child in one.children if child.name != "value" or not said or child in told]
 
 
-def _object(one: Element, tags: Sequence[Element]) -> Element:
+def _object(one: Element, label: Sequence[Element]) -> Element:
     name, children, more = _text(one, "name"), list[Element](), list[Element]()
     claimed: set[str] = CLAIMED.get(name, set())
     for child in one.children:
@@ -119,7 +125,7 @@ def _object(one: Element, tags: Sequence[Element]) -> Element:
         children.append(child._replace(children=_but_for_value(child, said)))
         known = [item for item in said if item.name == "@says"]
         more += said if known else [child._replace(name="@other", children=_parts(child))]
-    return one._replace(children=[*children, *more, *_tlp(one, tags)])
+    return one._replace(children=[*children, *more, *_tlp(one, label)])
 
 
 def _parts(one: Element) -> list[Element]:
@@ -155,13 +161,17 @@ def _half(kind: str, text: str, value: Element) -> Element:
     return Element("@says", "", [Element("path", group, (), *place), part], *place)
 
 
-def _tlp(one: Element, tags: Sequence[Element]) -> list[Element]:
-    for group in ([child for child in one.children if child.name == "Tag"], tags):
-        found = {_text(tag, "name").lower(): tag for tag in group}
-        for tag, label in LABELS.items():
-            if tag in found:
-                return [Element("@tlp", label, (), found[tag].line, found[tag].start, found[tag].end)]
-    return []
+def _tlp(one: Element, label: Sequence[Element]) -> Sequence[Element]:
+    return _label([child for child in one.children if child.name == "Tag"]) or label
+
+
+def _label(tags: Sequence[Element]) -> list[Element]:
+    """Return the strictest label among tags, if any."""
+    found = {_text(tag, "name").lower(): tag for tag in tags}
+    named = next((tag for tag in LABELS if tag in found), None)
+    if named is None:
+        return []
+    return [Element("@tlp", LABELS[named], (), found[named].line, found[named].start, found[named].end)]
 
 
 def write(roots: Sequence[Element], writing: Writing) -> bytes:

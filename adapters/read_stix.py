@@ -1,4 +1,4 @@
-"""STIX 2.1 bundles ⇄ trees: JSON in which what points at an indicator stands beneath it.
+"""STIX 2.1 bundles → trees: JSON in which what points at an indicator stands beneath it.
 
 A profile reads one element at a time, and in a bundle what belongs together is tied by ids. So, for each indicator,
 observed-data and observable that nothing observes, this is put beneath it, each with the place that it has in the file:
@@ -11,12 +11,11 @@ What has been put somewhere no longer stands among the `objects`; all else stays
 
 import re
 from collections.abc import Iterator, Sequence
-from uuid import NAMESPACE_URL, UUID, uuid5
 
 from adapters import read_json
 from adapters.errors import FileRefused, RowRefused
-from adapters.profile import Source, Writing
-from adapters.stix_pattern import comparisons, written
+from adapters.profile import Source
+from adapters.stix_pattern import comparisons
 from adapters.tree import Broken, Element
 
 TLP = {
@@ -45,14 +44,8 @@ OBSERVED = {
 }
 """Kinds of observables that an indicator can carry, and the properties that say what they are."""
 _HASHES = re.compile(r"file:hashes\.'?([A-Za-z0-9-]+)'?")
-_REF = re.compile(r"[a-z0-9-]+--([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
-_NETWORK = {
-    "ipv4-addr:value": re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2})?"),
-    "mac-addr:value": re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}"),
-    "ipv6-addr:value": re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/[0-9]{1,3})?"),
-    "domain-name:value": re.compile(r".+"),
-}
-"""Kinds of network addresses, by their form; tried in order."""
+PLACED_MAX = 400_000
+"""Most elements that are put beneath others, each as often as it is put there."""
 _MARK = b'"bundle"'
 _LOOKED_AT_BYTES = 4096
 
@@ -69,7 +62,7 @@ def read(data: bytes, source: Source) -> Iterator[Element | Broken]:
 
 def _tied(root: Element) -> Element:
     """Return a bundle with what belongs together under one element."""
-    if _text(root, "type") != "bundle":
+    if text_of(root, "type") != "bundle":
         return root
     objects = [child for child in root.children if child.name == "objects"]
     bundle = _Bundle(objects)
@@ -89,41 +82,42 @@ class _Bundle:
     def __init__(self, objects: Sequence[Element]) -> None:
         self.placed: set[int] = set()
         """Objects, by id(), that stand beneath another now."""
-        self._by_id = {_text(one, "id"): one for one in objects}
+        self._elements, self._sizes = 0, dict[int, int]()
+        self._by_id = {text_of(one, "id"): one for one in objects}
         self._observed = {
             ref.text
             for one in objects
-            if _text(one, "type") == "observed-data"
+            if text_of(one, "type") == "observed-data"
             for ref in one.children
             if ref.name == "object_refs"
         }
         self._sightings: dict[str, list[Element]] = {}
         self._relations: dict[str, list[tuple[str, Element]]] = {}
         for one in objects:
-            if _text(one, "type") == "sighting":
-                self._sightings.setdefault(_text(one, "sighting_of_ref"), []).append(one)
-            if _text(one, "type") == "relationship":
-                self._relations.setdefault(_text(one, "source_ref"), []).append(("@points-to", one))
-                self._relations.setdefault(_text(one, "target_ref"), []).append(("@pointed-at-by", one))
+            if text_of(one, "type") == "sighting":
+                self._sightings.setdefault(text_of(one, "sighting_of_ref"), []).append(one)
+            if text_of(one, "type") == "relationship":
+                self._relations.setdefault(text_of(one, "source_ref"), []).append(("@points-to", one))
+                self._relations.setdefault(text_of(one, "target_ref"), []).append(("@pointed-at-by", one))
 
     def is_record(self, one: Element) -> bool:
         """Say whether an object is one that becomes a message."""
-        kind = _text(one, "type")
-        return kind in ("indicator", "observed-data") or (kind in OBSERVED and _text(one, "id") not in self._observed)
+        kind = text_of(one, "type")
+        return kind in ("indicator", "observed-data") or (kind in OBSERVED and text_of(one, "id") not in self._observed)
 
     def tied(self, one: Element) -> Element:
         """Return an object with what belongs to it beneath it."""
-        own = _text(one, "id")
+        own = text_of(one, "id")
         sightings = self._sightings.get(own, [])
         more = [self._place("@sighting", sighting) for sighting in sightings]
         more += [_seen(sightings)] if sightings else []
         more += [self._place(name, relation) for name, relation in self._relations.get(own, [])]
-        creator = self._by_id.get(_text(one, "created_by_ref"))
+        creator = self._by_id.get(text_of(one, "created_by_ref"))
         if creator is not None:
             more.append(self._place("@creator", creator))
         more += [tlp for child in one.children if (tlp := self._tlp(child)) is not None]
         children = list(one.children)
-        kind = _text(one, "type")
+        kind = text_of(one, "type")
         if kind == "indicator":
             more += _said_by_pattern(one)
         elif kind == "observed-data":
@@ -138,7 +132,17 @@ class _Bundle:
         return one._replace(children=[*children, *more])
 
     def _place(self, name: str, one: Element) -> Element:
+        """Put an object beneath another. FileRefused when the bundle ties so much together that it grows out of bounds."""
         self.placed.add(id(one))
+        if id(one) not in self._sizes:
+            self._sizes[id(one)] = _size(one)
+        self._elements += self._sizes[id(one)]
+        if self._elements > PLACED_MAX:
+            raise FileRefused(
+                f"what the bundle ties to its indicators has more than {PLACED_MAX} elements",
+                cure="split it",
+                code="LF-JSON-ELEMENTS",
+            )
         return _with_digests(one)._replace(name=name)
 
     def _tlp(self, ref: Element) -> Element | None:
@@ -148,14 +152,19 @@ class _Bundle:
         definition = self._by_id.get(ref.text)
         if definition is not None and not label:
             for child in definition.children:
-                if child.name == "definition" and _text(child, "tlp"):
-                    label = {"WHITE": "CLEAR"}.get(_text(child, "tlp").upper(), _text(child, "tlp").upper())
+                if child.name == "definition" and text_of(child, "tlp"):
+                    label = {"WHITE": "CLEAR"}.get(text_of(child, "tlp").upper(), text_of(child, "tlp").upper())
         if definition is not None and label:
             self.placed.add(id(definition))
         return Element("@tlp", label, (), ref.line, ref.start, ref.end) if label else None
 
 
-def _text(element: Element, name: str) -> str:
+def _size(element: Element) -> int:
+    return 1 + sum(_size(child) for child in element.children)
+
+
+def text_of(element: Element, name: str) -> str:
+    """Return the text of a member; empty where it has none."""
     return next((child.text for child in element.children if child.name == name), "")
 
 
@@ -183,7 +192,7 @@ def _moment(child: Element) -> tuple[str, str]:
 def _said_by_pattern(one: Element) -> list[Element]:
     """Return the values that a pattern says a property has; none for a pattern that is none, which the record refuses."""
     pattern = next((child for child in one.children if child.name == "pattern"), None)
-    if pattern is None or _text(one, "pattern_type") not in ("", "stix"):
+    if pattern is None or text_of(one, "pattern_type") not in ("", "stix"):
         return []
     try:
         found = comparisons(pattern.text)
@@ -207,7 +216,7 @@ def _says(path: str, value: Element) -> Element:
 
 
 def _said_by(one: Element) -> list[Element]:
-    kind = _text(one, "type")
+    kind = text_of(one, "type")
     return [
         _says(f"{kind}:{child.name}", child)
         for child in one.children
@@ -217,7 +226,7 @@ def _said_by(one: Element) -> list[Element]:
 
 def _with_digests(one: Element) -> Element:
     """Return a file with each of its hashes as algorithm, colon, hexadecimal."""
-    if _text(one, "type") != "file":
+    if text_of(one, "type") != "file":
         return one
     children: list[Element] = []
     for child in one.children:
@@ -226,172 +235,3 @@ def _with_digests(one: Element) -> Element:
         else:
             children.append(child)
     return one._replace(children=children)
-
-
-def write(roots: Sequence[Element], writing: Writing) -> bytes:
-    """Write bundles. FileRefused when an object has not what the standard demands."""
-    return read_json.write([_loose(root) for root in roots], writing)
-
-
-def _loose(root: Element) -> Element:
-    """Return a bundle in which what stands beneath an indicator is an object of its own again."""
-    children: list[Element] = []
-    for child in root.children:
-        if child.name == "id":
-            children.append(child._replace(text=f"bundle--{_uuid(child.text)}"))
-        else:
-            children += _objects(child) if child.name == "objects" else [child]
-    return root._replace(children=children)
-
-
-def _objects(one: Element) -> list[Element]:
-    fields = {child.name: child for child in one.children if child.name[:1] != "@"}
-    beneath = [_network(child) for child in one.children if child.name[:1] == "@"]
-    own = f"indicator--{_uuid(_text(one, 'id'))}"
-    made = next((fields[name].text for name in ("created", "modified", "valid_from") if name in fields), "")
-    pattern = fields["pattern"].text if "pattern" in fields else _pattern(beneath)
-    observables = [] if made else _observables(_text(one, "id"), beneath)
-    if observables:
-        return observables
-    if not made or not pattern:
-        raise FileRefused(
-            "the message has not what a STIX indicator must have: a time at which it was made, and a value",
-            cure="have the sender complete it, or send it in another format",
-            code="LF-RENDER-INCOMPLETE",
-        )
-    must = {
-        "id": own,
-        "created": made,
-        "modified": made,
-        "valid_from": made,
-        "pattern": pattern,
-        "pattern_type": "stix",
-    }
-    marks = [child.text for child in one.children if child.name == "object_marking_refs"]
-    labels = [label for child in beneath if child.name == "@tlp" and (label := _label_ref(child.text, marks))]
-    head = [Element("type", "indicator"), Element("spec_version", "2.1"), Element("id", own)]
-    given = [child for child in one.children if child.name[:1] != "@" and child.name not in _HEAD]
-    added = [Element(name, text) for name, text in must.items() if name not in fields]
-    whole = one._replace(children=[*head, *given, *added, *(Element("object_marking_refs", ref) for ref in labels)])
-    base = {"own": own, "created": fields["created"].text if "created" in fields else made}
-    beside = [_beside(child, number, base) for number, child in enumerate(_sighted(beneath)) if child.name in _BESIDE]
-    return [_with_creator(whole, made), *_creators(whole, made), *beside]
-
-
-def _network(child: Element) -> Element:
-    """Return a value of a network address as the kind that it is: a message keeps all of them in one list."""
-    if child.name != "@says" or _text(child, "path") not in _NETWORK:
-        return child
-    value = _text(child, "value")
-    kind = next((kind for kind, form in _NETWORK.items() if form.fullmatch(value)), "domain-name:value")
-    return child._replace(
-        children=[inner._replace(text=kind) if inner.name == "path" else inner for inner in child.children]
-    )
-
-
-def _observables(own: str, beneath: Sequence[Element]) -> list[Element]:
-    """Return what was seen as objects of their own: they need no time, as an indicator does."""
-    found = []
-    for child in beneath:
-        kind, _, name = _text(child, "path").partition(":")
-        if child.name == "@says" and kind in OBSERVED:
-            value = next(inner for inner in child.children if inner.name != "path")
-            is_own = own.startswith(f"{kind}--") and _REF.fullmatch(own)
-            ref = own if is_own else f"{kind}--{uuid5(NAMESPACE_URL, value.text)}"
-            algorithm, _, digest = value.text.partition(":")
-            said = Element(name, "", [Element(algorithm, digest)]) if name == "hashes" else value
-            head = [Element("type", kind), Element("spec_version", "2.1"), Element("id", ref)]
-            found.append(Element("objects", "", [*head, said]))
-    return found
-
-
-_HEAD = ("type", "spec_version", "id")
-
-
-def _sighted(beneath: Sequence[Element]) -> list[Element]:
-    """Return what stands beneath, the times of the sightings put into the first of them; one is made where there is none."""
-    seen = [child for child in beneath if child.name == "@seen"]
-    if not seen:
-        return list(beneath)
-    sightings = [child for child in beneath if child.name == "@sighting"]
-    rest = [child for child in beneath if child.name not in ("@seen", "@sighting")]
-    if not sightings:
-        return [*rest, seen[0]._replace(name="@sighting")]
-    times = [child for child in seen[0].children if child.name != "count"]
-    return [*rest, sightings[0]._replace(children=[*sightings[0].children, *times]), *sightings[1:]]
-
-
-def _creators(one: Element, made: str) -> list[Element]:
-    """Return the identity of a creator of whom the message has a name, not an id."""
-    name = _text(one, "created_by_ref")
-    if not name or _REF.fullmatch(name):
-        return []
-    facts = {
-        "type": "identity",
-        "spec_version": "2.1",
-        "id": f"identity--{_uuid(name)}",
-        "created": made,
-        "modified": made,
-    }
-    return [Element("objects", "", [Element(key, text) for key, text in {**facts, "name": name}.items()])]
-
-
-def _with_creator(one: Element, made: str) -> Element:
-    named = [_text(identity, "id") for identity in _creators(one, made)]
-    return one._replace(
-        children=[
-            child._replace(text=named[0]) if named and child.name == "created_by_ref" else child
-            for child in one.children
-        ]
-    )
-
-
-_BESIDE = {"@sighting": "sighting", "@points-to": "relationship", "@pointed-at-by": "relationship"}
-
-
-def _beside(child: Element, number: int, base: dict[str, str]) -> Element:
-    kind = _BESIDE[child.name]
-    named = {inner.name: inner.text for inner in child.children}
-    own = named.pop("id", "") or f"{kind}--{uuid5(NAMESPACE_URL, '/'.join((base['own'], kind, str(number))))}"
-    ends = {"@sighting": "sighting_of_ref", "@points-to": "source_ref", "@pointed-at-by": "target_ref"}
-    whole = {
-        "type": kind,
-        "spec_version": "2.1",
-        "id": own,
-        "created": base["created"],
-        "modified": base["created"],
-        **named,
-        ends[child.name]: base["own"],
-    }
-    return Element("objects", "", [Element(name, text) for name, text in whole.items()])
-
-
-def _uuid(text: str) -> str:
-    """Return the UUID in an id; of an id that has none, the one that stands for it from now on."""
-    found = _REF.fullmatch(text)
-    if found:
-        return found[1]
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return str(uuid5(NAMESPACE_URL, text))
-
-
-def _label_ref(label: str, marks: Sequence[str]) -> str:
-    """Return the id of a label, unless one of the markings says it already."""
-    refs = [ref for ref, word in TLP.items() if word == label]
-    return "" if not refs or any(ref in marks for ref in refs) else refs[-1]
-
-
-def _pattern(beneath: Sequence[Element]) -> str:
-    """Return a pattern that holds where one of the values is seen."""
-    found = []
-    for child in beneath:
-        if child.name == "@says":
-            path = _text(child, "path")
-            value = next(inner.text for inner in child.children if inner.name != "path")
-            if path == "file:hashes":
-                algorithm, _, value = value.partition(":")
-                path = f"file:hashes.'{algorithm}'"
-            found.append(written(path, value))
-    return " OR ".join(found)

@@ -15,6 +15,7 @@ from adapters import (
     read_stix,
     read_xml,
     write_fin,
+    write_stix,
 )
 from adapters.profile import Source, Writing
 from adapters.tree import Broken, Element
@@ -42,7 +43,7 @@ READERS: dict[str, TreeFormat] = {
     "json": TreeFormat(read_json.read, read_json.seems, read_json.write),
     "freeswitch": TreeFormat(read_freeswitch.read, read_freeswitch.seems),
     "misp": TreeFormat(read_misp.read, read_misp.seems, read_misp.write),
-    "stix": TreeFormat(read_stix.read, read_stix.seems, read_stix.write),
+    "stix": TreeFormat(read_stix.read, read_stix.seems, write_stix.write),
     "fin": TreeFormat(read_fin.read, read_fin.seems, write_fin.write),
     "nacha": TreeFormat(read_nacha.read, read_nacha.seems),
     "bai2": TreeFormat(read_bai2.read, read_bai2.seems),

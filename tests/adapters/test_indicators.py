@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters import read_misp, read_stix
 from adapters.back import bring_back
 from adapters.convert import convert
 from adapters.detect import identify
@@ -329,6 +330,28 @@ def test_objects_of_an_event_come_back():
     }
     assert loss["bank-account"] == ("markings[0]",)
     assert all(path == "markings[0]" or path.startswith("parties[0]") for path in loss["person"])
+
+
+def test_what_hangs_together_has_limits(monkeypatch):
+    """A bundle that ties one object to very many, and an event with very many tags, are refused at once, not read for hours."""
+    seen = {"type": "ipv4-addr", "id": "ipv4-addr--efcd5e80-570d-4131-b213-62cb18eaa6a8", "value": "198.51.100.3"}
+    many = {
+        "type": "observed-data",
+        "id": "observed-data--b67d30ff-02ac-498a-92f9-32f845f448cf",
+        "object_refs": [seen["id"]] * 8,
+    }
+    monkeypatch.setattr(read_stix, "PLACED_MAX", 8 * 4)
+    assert len(only(bundle(many, seen), STIX).message.network_addresses) == 8
+    tags = [{"name": "demo"}] * read_misp.TAGS_MAX
+    assert identify(event([attribute("url", "https://a.example")], Tag=tags)).chosen
+    monkeypatch.setattr(read_stix, "PLACED_MAX", 8 * 4 - 1)
+    for data, name in (
+        (bundle(many, seen), STIX),
+        (event([attribute("url", "https://a.example")], Tag=[*tags, tags[0]]), MISP),
+    ):
+        with pytest.raises(FileRefused) as error:
+            read(data, name)
+        assert error.value.code == "LF-JSON-ELEMENTS"
 
 
 @pytest.mark.parametrize(("folder", "name"), [("stix", STIX), ("misp", MISP)])
