@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping
 
 from adapters import passport
 from adapters.convert import Outcome
-from adapters.decode import encoding_of
 from adapters.profile import Mapping_, Profile
 from adapters.readers import READERS
 from adapters.tree_cells import Cell, record_cells
 from adapters.tree_plan import looked_at
 from adapters.workbook import open_table
-from adapters.workbook_file import is_workbook
 
 
 def source_cells(
@@ -27,8 +25,7 @@ def _table(
 ) -> tuple[list[Cell], frozenset[str]]:
     source = profile.file.source
     table = open_table(data, source)
-    encoding = "utf-8" if is_workbook(data) else encoding_of(data, list(source.encodings))
-    text = outcome.raw.decode(encoding, errors="replace")
+    text = outcome.raw.decode(table.encoding or "utf-8", errors="replace")
     cells = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=source.delimiter)
     for number, row in enumerate(reader):

@@ -10,42 +10,50 @@ from typing import Any
 
 from adapters import passport, tree_map
 from adapters.errors import RowRefused
+from adapters.faults import other_faults
 from adapters.groups import grouped
-from adapters.model import Converted, HeldBack, RowWarning
+from adapters.lines import Row
+from adapters.model import Converted, HeldBack, Lineage, RowWarning
 from adapters.plan import Plan, compile_plan
 from adapters.profile import Profile
 from adapters.provenance import held_back, origin
 from adapters.readers import READERS
+from adapters.source_file import Given, whole
 from adapters.strangers import note_strangers, strangers_of
-from adapters.table import Table, with_preamble
+from adapters.table import Likeness, Table, ranges_of, with_preamble
 from adapters.workbook import open_table
 
 Outcome = Converted | HeldBack
 _NO_COMPANIONS: Mapping[str, bytes] = {}
 
 
-def convert(profile: Profile, data: bytes, companions: Mapping[str, bytes] = _NO_COMPANIONS) -> Iterator[Outcome]:
+def convert(profile: Profile, data: Given, companions: Mapping[str, bytes] = _NO_COMPANIONS) -> Iterator[Outcome]:
     """Return the records of a file, one after the other.
 
-    `companions` are files that belong to it, by name: the certificate of a token. FileRefused when the file as a whole
-    cannot be read; that is said at once, not at the first record.
+    A table that is given as a file on disk is read in pieces; other formats are held whole. `companions` are files that
+    belong to it, by name: the certificate of a token. FileRefused when the file as a whole cannot be read; that is said at
+    once, not at the first record.
     """
-    return _READERS[profile.file.source.format](profile, data, companions)
+    form = profile.file.source.format
+    if form in ("csv", "xlsx"):
+        return _table(profile, data)
+    return _READERS[form](profile, whole(data), companions)
 
 
-def _table(profile: Profile, data: bytes, _: Mapping[str, bytes]) -> Iterator[Outcome]:
-    table = with_preamble(open_table(data, profile.file.source), profile.file.source)
+def _table(profile: Profile, given: Given) -> Iterator[Outcome]:
+    table = with_preamble(open_table(given, profile.file.source), profile.file.source)
     assert profile.file.target is not None, "checked with the profile"
     plan = compile_plan(profile, profile.file.target.message, profile.file.field, table.columns, table.headers)
     rows = grouped if profile.file.source.group_as else _rows
-    return rows(profile, table, plan, origin(profile, data))
+    return rows(profile, table, plan, origin(profile, given))
 
 
 def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Outcome]:
-    message, values_of, lineage = plan.message, plan.values, plan.lineage
+    message, values_of = plan.message, plan.values
     strangers, nulls = strangers_of(profile, table), plan.nulls
+    likeness = Likeness(table)
     for record, row in enumerate(table.rows, 1):
-        line, raw, cells, refused = row[:4]
+        line, raw, cells, refused, _ = row
         notes: list[RowWarning] = []
         if refused is not None:
             yield held_back(refused, record, line, raw)
@@ -53,14 +61,20 @@ def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> I
         try:
             values = values_of(cells, notes)
         except RowRefused as error:
-            yield held_back(error, record, line, raw)
+            held = held_back(error, record, line, raw)
+            yield held._replace(others=other_faults(plan, cells), like=partial(likeness.of, cells))
             continue
         note_strangers(strangers, cells, notes, nulls)
         provenance = {**base, "record": record, "line": line}
         if notes:
             provenance["warnings"] = list(dict.fromkeys(note.code for note in notes))
         values["provenance"] = provenance
-        yield Converted(message(**values), record, line, raw, tuple(notes), partial(lineage, cells, record, line))
+        trace, like = partial(_lineage, plan, table, row, record), partial(likeness.of, cells)
+        yield Converted(message(**values), record, line, raw, tuple(notes), trace, b"", like)
 
 
-_READERS = {"csv": _table, "xlsx": _table, "passport": passport.read, **dict.fromkeys(READERS, tree_map.read)}
+def _lineage(plan: Plan, table: Table, row: Row, record: int) -> tuple[Lineage, ...]:
+    return plan.lineage(row.cells, record, row.line, ranges_of(table, row))
+
+
+_READERS = {"passport": passport.read, **dict.fromkeys(READERS, tree_map.read)}

@@ -1,51 +1,155 @@
-"""The rows of a table that failed, as a table to mend and drop again.
+"""The rows of a table that failed, as a table to mend and drop again: as text, or as a workbook.
 
-- The header line and the rows are the file's own bytes, so a row that is mended here and one that is mended in the original
-  have one fingerprint, and go out once.
-- Above each row stands a line that begins with `table.NOTE`: row, code, cause, cure. It is no record and may stay there.
-- No workbook is written: programs that open one turn account numbers into numbers and lose digits.
+- The header stays, and the lines above it where the dialect reads them, so the same profile reads it; a row that is mended here and one that is mended in
+  the original have one fingerprint, and go out once.
+- As text the rows are the file's own bytes. Above each stands a line that begins with `table.NOTE`: row, code, cause, cure.
+  It is no record and may stay there.
+- In a workbook every cell is a text, so programs that open one turn no account number into a number. Line, reason and cure
+  stand in columns of their own, whose headers begin with `table.NOTE`; they may stay there.
+- A row that is larger than any may be is named and not written: half of it could pass for the whole.
 """
 
 import codecs
 import csv
 import io
-from typing import Any
+from collections.abc import Sequence
+from typing import IO, Any, Protocol
 
 from adapters.convert import Outcome
-from adapters.decode import body_of, encoding_of
+from adapters.decode import body_start, encoding_of
 from adapters.errors import FileRefused
+from adapters.lines import TOO_LARGE
 from adapters.profile import Profile
-from adapters.table import NOTE, read_table
+from adapters.source_file import Given
+from adapters.table import NOTE, Table
+from adapters.workbook import open_table
+
+NOTE_COLUMNS = (f"{NOTE} line", f"{NOTE} reason", f"{NOTE} cure")
+SHEET_ROWS_MAX = 1_048_576
+SHEET_CHARACTERS_MAX = 32_767
+_TABLES = ("csv", "xlsx")
+_WIDTH, _WIDE = 22, 60
 
 
-class FailingRows:
-    """Gathers the rows of a file that fail. FileRefused when it is no table."""
-
-    def __init__(self, profile: Profile, data: bytes) -> None:
-        source = profile.file.source
-        if source.format != "csv":
-            raise FileRefused(
-                f"the dialect {profile.name} is no table, so its failing rows make none",
-                cure="mend the record at its source; `lianfang map check` says what is wrong with it",
-                code="LF-MAP-NO-TABLE",
-            )
-        self._encoding = encoding_of(data, list(source.encodings))
-        self._delimiter = source.delimiter
-        header = read_table(data, source).header
-        self._end = b"\r\n" if header.endswith(b"\r\n") else b"\n"
-        mark = codecs.BOM_UTF8 if len(body_of(data, self._encoding)) < len(data) else b""
-        self._parts = [mark + self._whole(header)]
+class FailingRows(Protocol):
+    """Takes the rows of a file that fail, one after the other."""
 
     def add(self, outcome: Outcome, why: dict[str, Any]) -> None:
         """Take a row that failed, with what is said of it."""
-        out = io.StringIO(newline="")
-        words = [NOTE, f"row {why['row']}", why["code"], why["cause"], why["cure"]]
-        csv.writer(out, delimiter=self._delimiter, lineterminator="").writerow(words)
-        self._parts += [out.getvalue().encode(self._encoding) + self._end, self._whole(outcome.raw)]
 
-    def data(self) -> bytes:
-        """Return the table."""
-        return b"".join(self._parts)
+    def close(self) -> None:
+        """Write what is not yet written."""
+
+
+def failing_rows(profile: Profile, given: Given, out: IO[bytes], *, workbook: bool = False) -> FailingRows:
+    """Return what writes the rows that fail. FileRefused when the file is no table, or none of one sheet."""
+    source = profile.file.source
+    if source.format not in _TABLES:
+        raise FileRefused(
+            f"the dialect {profile.name} is no table, so its failing rows make none",
+            cure="mend the record at its source; `lianfang map check` says what is wrong with it",
+            code="LF-MAP-NO-TABLE",
+        )
+    if source.sheet:
+        raise FileRefused(
+            f"files of the dialect {profile.name} have several sheets, so their failing rows make no table",
+            cure="mend the rows in the workbook itself and drop it again; what was sent is not sent twice",
+            code="LF-MAP-NO-TABLE",
+        )
+    table = open_table(given, source)
+    if workbook and not table.header:
+        raise FileRefused(
+            f"files of the dialect {profile.name} have no header line, so a workbook of them cannot be read again",
+            cure="name a file that ends in .csv",
+            code="LF-MAP-NO-TABLE",
+        )
+    return _Workbook(profile, table, out) if workbook else _Text(profile, given, table, out)
+
+
+class _Text:
+    """Rows as the file has them, each under a line that says why."""
+
+    def __init__(self, profile: Profile, given: Given, table: Table, out: IO[bytes]) -> None:
+        self._out = out
+        self._delimiter = table.delimiter
+        self._encoding = table.encoding or "utf-8"
+        header = table.header
+        self._end = b"\r\n" if header.endswith(b"\r\n") else b"\n"
+        if table.encoding and body_start(given, encoding_of(given, list(profile.file.source.encodings))):
+            out.write(codecs.BOM_UTF8)
+        above = table.preamble if profile.file.source.preamble else ()
+        for line in (*above, *((header.decode(self._encoding),) if header else ())):
+            out.write(self._whole(line.encode(self._encoding)))
+
+    def add(self, outcome: Outcome, why: dict[str, Any]) -> None:
+        """Write the note and the row."""
+        out = io.StringIO(newline="")
+        words = [NOTE, f"row {why['row']}", why["code"], _said(why, "cause"), _said(why, "cure")]
+        csv.writer(out, delimiter=self._delimiter, lineterminator="").writerow(words)
+        self._out.write(out.getvalue().encode(self._encoding) + self._end)
+        if why["code"] != TOO_LARGE.code:
+            self._out.write(self._whole(outcome.raw))
+
+    def close(self) -> None:
+        """Nothing is left."""
 
     def _whole(self, line: bytes) -> bytes:
         return line if line.endswith(b"\n") else line + self._end
+
+
+class _Workbook:
+    """Rows of a sheet whose cells are texts, written one after the other: memory does not grow with them."""
+
+    def __init__(self, profile: Profile, table: Table, out: IO[bytes]) -> None:
+        from xlsxwriter import Workbook  # noqa: PLC0415 - lazy: few files need it
+
+        self._table = table
+        self._book = Workbook(out, {"constant_memory": True})
+        self._sheet = self._book.add_worksheet("rows")
+        self._text = self._book.add_format({"num_format": "@"})
+        bold = self._book.add_format({"num_format": "@", "bold": True})
+        width = len(table.headers)
+        self._sheet.set_column(0, width - 1, _WIDTH, self._text)
+        self._sheet.set_column(width, width + len(NOTE_COLUMNS) - 1, _WIDE, self._text)
+        self._row = 0
+        for line in table.preamble if profile.file.source.preamble else ():
+            self._write(line.rstrip("\r\n").split(","), self._text)
+        self._write([*table.headers, *NOTE_COLUMNS], bold)
+        self._sheet.freeze_panes(self._row, 0)
+
+    def add(self, outcome: Outcome, why: dict[str, Any]) -> None:
+        """Write the row, with what is said of it beside it."""
+        width = len(self._table.headers)
+        cells = self._cells(outcome) if why["code"] != TOO_LARGE.code else []
+        filled = [*cells, *[""] * (width - len(cells))]
+        reason = f"{why['code']}: {_said(why, 'cause')}"
+        self._write([*filled[:width], str(why["line"]), reason, _said(why, "cure"), *filled[width:]], self._text)
+
+    def close(self) -> None:
+        """Write the archive."""
+        self._book.close()
+
+    def _cells(self, outcome: Outcome) -> list[str]:
+        """Return a row's cells; one that cannot be cut into cells as a whole in the first."""
+        text = outcome.raw.decode(self._table.encoding or "utf-8")
+        try:
+            return next(csv.reader(io.StringIO(text, newline=""), delimiter=self._table.delimiter, strict=True), [])
+        except csv.Error:
+            return [text.rstrip("\r\n")]
+
+    def _write(self, cells: Sequence[str], form: Any) -> None:
+        if self._row == SHEET_ROWS_MAX or any(len(cell) > SHEET_CHARACTERS_MAX for cell in cells):
+            raise FileRefused(
+                f"more than {SHEET_ROWS_MAX} rows fail, or one has a cell of more than {SHEET_CHARACTERS_MAX} characters, "
+                "and a workbook cannot hold that",
+                cure="name a file that ends in .csv",
+                code="LF-MAP-ROWS-OUT",
+            )
+        for place, cell in enumerate(cells):
+            self._sheet.write_string(self._row, place, cell, form)
+        self._row += 1
+
+
+def _said(why: dict[str, Any], what: str) -> str:
+    """Return what is said of all that is wrong with a row."""
+    return "; ".join(dict.fromkeys(text for one in (why, *why["others"]) if (text := one[what])))

@@ -12,12 +12,14 @@ from itertools import count
 from typing import Any
 
 from adapters.errors import RowRefused
+from adapters.faults import other_faults
 from adapters.kinds import tidy
+from adapters.lines import Row
 from adapters.model import Converted, HeldBack, Lineage, RowWarning
-from adapters.plan import Cells, Plan
+from adapters.plan import Plan
 from adapters.profile import Profile
 from adapters.provenance import held_back
-from adapters.table import Table
+from adapters.table import Likeness, Table, ranges_of
 
 BUFFERED_MAX = 65_536
 
@@ -27,8 +29,7 @@ class _Group:
     """The lines of one subject so far."""
 
     values: dict[str, Any]
-    lines: list[tuple[int, Cells]] = field(default_factory=list)
-    raw: list[bytes] = field(default_factory=list)
+    lines: list[Row] = field(default_factory=list)
     notes: list[RowWarning] = field(default_factory=list)
 
 
@@ -38,6 +39,7 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
     place = table.columns[source.group_by] if source.group_by else None
     parted = place is None and "part" in plan.message.DESCRIPTOR.fields_by_name
     part = 0
+    likeness = Likeness(table)
     open_groups: dict[str, _Group] = {}
     records = count(1)
     waiting = 0
@@ -48,13 +50,15 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
                 raise row.refused
             values = plan.values(row.cells, notes)
         except RowRefused as error:
-            yield held_back(error, next(records), row.line, row.raw)
+            held = held_back(error, next(records), row.line, row.raw)
+            if row.refused is None:
+                held = held._replace(others=other_faults(plan, row.cells), like=partial(likeness.of, row.cells))
+            yield held
             continue
         subject = tidy(row.cells[place]) if place is not None else ""
         group = open_groups.setdefault(subject, _Group({**values, source.group_as: []}))
         group.values[source.group_as] += values.get(source.group_as, [])
-        group.lines.append((row.line, row.cells))
-        group.raw.append(row.raw)
+        group.lines.append(row)
         group.notes += notes
         waiting += 1
         full = subject if len(group.lines) == source.group_max else None
@@ -65,25 +69,31 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
             part += 1
             if parted:
                 open_groups[full].values["part"] = part
-            yield _finished(open_groups.pop(full), plan, base, next(records))
+            yield _finished(open_groups.pop(full), plan, table, base, next(records))
     for group in open_groups.values():
         if parted and part:
             group.values["part"] = group.values["parts"] = part + 1
-        yield _finished(group, plan, base, next(records))
+        yield _finished(group, plan, table, base, next(records))
 
 
-def _finished(group: _Group, plan: Plan, base: dict[str, Any], record: int) -> Converted:
-    line = group.lines[0][0]
+def _finished(group: _Group, plan: Plan, table: Table, base: dict[str, Any], record: int) -> Converted:
+    line, lines = group.lines[0].line, tuple(group.lines)
     codes = list(dict.fromkeys(note.code for note in group.notes))
     group.values["provenance"] = {**base, "record": record, "line": line, "warnings": codes}
-    trace = partial(_lineage, plan, tuple(group.lines), record)
-    return Converted(plan.message(**group.values), record, line, b"".join(group.raw), tuple(group.notes), trace)
+    trace, like = partial(_lineage, plan, table, lines, record), partial(_likeness, table, lines)
+    raw = b"".join(row.raw for row in lines)
+    return Converted(plan.message(**group.values), record, line, raw, tuple(group.notes), trace, b"", like)
 
 
-def _lineage(plan: Plan, lines: tuple[tuple[int, Cells], ...], record: int) -> tuple[Lineage, ...]:
+def _likeness(table: Table, lines: tuple[Row, ...]) -> bytes:
+    likeness = Likeness(table)
+    return b"\n".join(likeness.of(row.cells) for row in lines)
+
+
+def _lineage(plan: Plan, table: Table, lines: tuple[Row, ...], record: int) -> tuple[Lineage, ...]:
     found: list[Lineage] = []
-    for number, (line, cells) in enumerate(lines):
-        for item in plan.lineage(cells, record, line):
+    for number, row in enumerate(lines):
+        for item in plan.lineage(row.cells, record, row.line, ranges_of(table, row)):
             inside = "[0]" in item.field
             if inside or number == 0:
                 found.append(item._replace(field=item.field.replace("[0]", f"[{number}]", 1)))

@@ -7,8 +7,6 @@
 - No value of the file is written into the profile or the report.
 """
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -16,18 +14,21 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from adapters.decode import body_of, encoding_of
+from adapters.decode import encoding_of
 from adapters.errors import FileRefused
 from adapters.kinds import identifier, tidy
 from adapters.known import Known, Vocabulary, plain, vocabulary
+from adapters.lines import Row, rows_of
 from adapters.looks import Look, look_at
-from adapters.profile import Mapping_
+from adapters.profile import Mapping_, Source
+from adapters.source_file import Given, head_of, size_of
 
 SAMPLE_ROWS_MAX = 2_000
 SAMPLE_BYTES_MAX = 4 * 1024 * 1024
 SURE = 0.95
 REASONS_MAX = 12
 _DELIMITERS = ",\t;|"
+_DELIMITER_ROWS = 200
 _NULLS = ("-", "--", "\\N", "NULL", "null", "N/A")
 _WIDTH_MIN = 2
 _ISO_LETTERS = 3
@@ -89,10 +90,10 @@ class Proposal:
         }
 
 
-def infer(data: bytes, message: str, name: str, stated: Stated) -> Proposal:
+def infer(data: Given, message: str, name: str, stated: Stated) -> Proposal:
     """Propose a profile for a table. FileRefused when it is none, or nothing in it is sure."""
     encoding = encoding_of(data, ["utf-8-sig", "gb18030"])
-    delimiter, rows = _rows(body_of(data, encoding), encoding)
+    delimiter, rows = _rows(data, encoding)
     place = _header(rows)
     headers = [identifier(tidy(cell)) for cell in rows[place]]
     below = [row for row in rows[place + 1 :] if len(row) == len(headers)]
@@ -116,24 +117,23 @@ def infer(data: bytes, message: str, name: str, stated: Stated) -> Proposal:
     return Proposal("\n".join(_toml(head, guesses)) + "\n", encoding, delimiter, place + 1, tuple(guesses))
 
 
-def _rows(data: bytes, encoding: str) -> tuple[str, list[list[str]]]:
-    """Return the delimiter and the first rows. FileRefused when they cannot be cut into cells."""
-    start = data if len(data) <= SAMPLE_BYTES_MAX else data[: data.rfind(b"\n", 0, SAMPLE_BYTES_MAX) + 1]
-    text = start.decode(encoding)
-    try:
-        delimiter = _delimiter(text)
-        return delimiter, list(islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), SAMPLE_ROWS_MAX))
-    except csv.Error as error:
-        raise FileRefused(
-            "the file cannot be cut into cells", cure="check that it is a table as text", code="LF-FILE-NO-HEADER"
-        ) from error
+def _rows(given: Given, encoding: str) -> tuple[str, list[list[str]]]:
+    """Return the delimiter and the first rows, cut as they will be when the profile reads them; none of what cannot be."""
+    start = head_of(given, SAMPLE_BYTES_MAX)
+    if len(start) < size_of(given):
+        start = start[: start.rfind(b"\n") + 1]
+    delimiter = _delimiter(start, encoding)
+    return delimiter, [row.cells for row in islice(_cut(start, encoding, delimiter), SAMPLE_ROWS_MAX)]
 
 
-def _delimiter(text: str) -> str:
-    lines = text.splitlines()[:200]
+def _cut(data: bytes, encoding: str, delimiter: str) -> Iterator[Row]:
+    return rows_of(data, encoding, Source(format="csv", delimiter=delimiter))
+
+
+def _delimiter(data: bytes, encoding: str) -> str:
     scores = {}
     for mark in _DELIMITERS:
-        widths = Counter(len(row) for row in csv.reader(lines, delimiter=mark))
+        widths = Counter(len(row.cells) for row in islice(_cut(data, encoding, mark), _DELIMITER_ROWS))
         width, count = max(
             ((w, n) for w, n in widths.items() if w >= _WIDTH_MIN), key=lambda one: one[1], default=(0, 0)
         )
@@ -191,12 +191,12 @@ def _guess(header: str, cells: list[str], asked: _Asked) -> Guess:
             return Guess(header, None, 1.0, "it names the currency of every row", is_currency=True)
         return Guess(header, None, 0.5, "it does not name a currency in every row", is_currency=True)
     named = [field for field in known if plain(header) in field.headers]
-    if len(named) > 1:
-        paths = ", ".join(field.path for field in named)
-        return Guess(header, None, 0.0, f"the header is known for several fields: {paths}")
+    paths = dict.fromkeys(field.path for field in named)
+    if len(paths) > 1:
+        return Guess(header, None, 0.0, f"the header is known for several fields: {', '.join(paths)}")
     if not named:
         return _by_values(header, look, known)
-    return _tested(header, named[0], values, look, asked)
+    return max((_tested(header, field, values, look, asked) for field in named), key=lambda guess: guess.sure)
 
 
 def _by_values(header: str, look: Look, known: tuple[Known, ...]) -> Guess:
@@ -204,7 +204,8 @@ def _by_values(header: str, look: Look, known: tuple[Known, ...]) -> Guess:
     fits = [field for field in known if field.verbs.parse.kind == look.kind]
     if not look.kind or not fits:
         return Guess(header, None, 0.0, "the header is not known, and the values do not show what they are")
-    others = f"; it could also be {', '.join(field.path for field in fits[1:])}" if fits[1:] else ""
+    others = ", ".join(dict.fromkeys(field.path for field in fits if field.path != fits[0].path))
+    others = f"; it could also be {others}" if others else ""
     why = f"the header is not known; {look.share:.0%} of the values look like {look.words}{others}"
     return Guess(header, fits[0], round(look.share / 2, 2), why, look.formats)
 

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
@@ -79,6 +79,7 @@ class Vocabulary:
     """What is known of a message's columns."""
 
     fields: tuple[Known, ...]
+    """A field stands here once for each way in which known profiles read it."""
     currency_headers: frozenset[str]
     currencies: dict[str, str]
     footers: tuple[str, ...]
@@ -97,19 +98,21 @@ def vocabulary(message: str) -> Vocabulary:
         descriptor = registry.descriptor_of(message)
     except UnknownType as error:
         raise ProfileRefused(f"{message} is no message of the shared language", cure="see schemas/v1") from error
-    found: dict[str, Known] = {}
+    found: dict[tuple[str, str], Known] = {}
     currency, currencies = {"currency", "币种"}, dict[str, str]()
     footers = dict[str, None]()
     for profile in profiles().values():
         if profile.file.source.format != "csv" or profile.message != message:
             continue
         for path, known in _of_profile(profile):
-            found.setdefault(path, known)
+            key = path, repr((known.verbs.model_copy(update={"source": ""}), known.table))
+            there = found.get(key)
+            found[key] = known if there is None else replace(there, headers=there.headers | known.headers)
         currency |= _currency(profile)
         currencies |= profile.file.source.currencies
         footers |= dict.fromkeys(profile.file.source.footer)
-    for path, known in _of_message(descriptor):
-        found.setdefault(path, known)
+    of_profiles = {path for path, _ in found}
+    found |= {(path, ""): known for path, known in _of_message(descriptor) if path not in of_profiles}
     return Vocabulary(tuple(found.values()), frozenset(map(plain, currency)), currencies, tuple(footers))
 
 

@@ -42,16 +42,32 @@ class Converted(NamedTuple):
     record: int
     line: int
     raw: bytes
-    """The record's own bytes, as they stand in the source: what a fingerprint is taken over."""
+    """The record's own bytes, as they stand in the source."""
     warnings: tuple[RowWarning, ...]
     trace: Callable[[], tuple[Lineage, ...]]
     context: bytes = b""
     """What else tells it from records with the same bytes: its kind and what it reads of its surroundings."""
+    like: Callable[[], bytes] | None = None
+    """What stays the same when the file is saved in another encoding or as a workbook; None where that is the bytes."""
 
     @property
     def lineage(self) -> tuple[Lineage, ...]:
         """Where each field came from."""
         return self.trace()
+
+    @property
+    def identity(self) -> bytes:
+        """What a fingerprint is taken over: records of one dialect with the same identity are the same record."""
+        return (self.raw if self.like is None else self.like()) + self.context
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a record."""
+
+    code: str
+    cause: str
+    cure: str
+    column: str
 
 
 class HeldBack(NamedTuple):
@@ -67,6 +83,15 @@ class HeldBack(NamedTuple):
     """Header or path of the cell at fault; empty where it is the whole record."""
     context: bytes = b""
     """What else tells it from records with the same bytes, as of one that became a message."""
+    others: tuple[Fault, ...] = ()
+    """What else is wrong with it."""
+    like: Callable[[], bytes] | None = None
+    """As of one that became a message."""
+
+    @property
+    def identity(self) -> bytes:
+        """What a fingerprint is taken over."""
+        return (self.raw if self.like is None else self.like()) + self.context
 
 
 class Rendered(NamedTuple):

@@ -45,6 +45,7 @@ from schemas.errors import UnknownType
 
 Cells = Sequence[str]
 Fill = Callable[[Cells, Notes], Any]
+Ranges = Sequence[tuple[int, int]]
 
 ITSELF = "."
 """Path of the element of a list itself, where a list is filled."""
@@ -135,8 +136,8 @@ class Plan:
                 values[name] = elements
         return values
 
-    def lineage(self, cells: Cells, record: int, line: int) -> tuple[Lineage, ...]:
-        """Return where each field came from."""
+    def lineage(self, cells: Cells, record: int, line: int, ranges: Ranges = ()) -> tuple[Lineage, ...]:
+        """Return where each field came from; `ranges` are the cells' in the file, where they are known."""
         found = []
         for step in self.steps:
             if step.conditional and step.fill(cells, []) is None:
@@ -147,7 +148,9 @@ class Plan:
                 raw = cells[place]
                 if tidy(raw) not in self.nulls:
                     raw = paper_names(raw) if step.kind == "paper" else raw
-                    found.append(Lineage(step.path, record, line, step.column, raw, done_to(raw, step.kind, step.verb)))
+                    verb = done_to(raw, step.kind, step.verb)
+                    start, end = ranges[place] if place < len(ranges) else (-1, -1)
+                    found.append(Lineage(step.path, record, line, step.column, raw, verb, start, end))
         return tuple(found)
 
 

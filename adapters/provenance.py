@@ -1,19 +1,19 @@
 """Where records come from, and what becomes of those that cannot be used."""
 
-from hashlib import sha256
 from typing import Any
 
 from adapters.errors import RowRefused
 from adapters.model import HeldBack
 from adapters.profile import Profile
+from adapters.source_file import Given, digest_of
 
 
-def origin(profile: Profile, data: bytes) -> dict[str, Any]:
+def origin(profile: Profile, given: Given) -> dict[str, Any]:
     """Return the part of the provenance that all records of a file share."""
     return {
         "profile": profile.name,
         "profile_version": profile.version,
-        "source_sha256": sha256(data).digest(),
+        "source_sha256": digest_of(given),
     }
 
 

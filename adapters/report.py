@@ -16,7 +16,7 @@ ROWS_SHOWN_MAX = 10_000
 
 def html(found: dict[str, Any], file_name: str) -> str:
     """Return the page for what `lianfang map check` found."""
-    title = f"{file_name}: {found['rows_in']} rows, {found['messages']} messages, {len(found['refused'])} refused"
+    title = f"{file_name}: {found['rows_in']} rows, {found['messages']} messages, {found['refused_count']} refused"
     return "\n".join(_lines(found, title)) + "\n"
 
 
@@ -35,8 +35,10 @@ def _lines(found: dict[str, Any], title: str) -> Iterator[str]:
         ("Rows with warnings", ("row", "line", "field", "code", "cause"), warnings),
     ):
         yield from _table(name, keys, [[item[key] for key in keys] for item in items[:ROWS_SHOWN_MAX]])
-    if max(len(refused), len(warnings)) > ROWS_SHOWN_MAX:
+    if max(len(refused), len(warnings)) >= ROWS_SHOWN_MAX:
         yield f"<p>Of each, the first {ROWS_SHOWN_MAX} rows are shown.</p>"
+    if not_carried := [(item["cause"], item["rows"]) for item in found["not_carried"]]:
+        yield from _table("What the message has no place for", ("what", "rows"), not_carried)
     yield "</main>\n</body>\n</html>"
 
 

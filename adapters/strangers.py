@@ -4,7 +4,7 @@ from adapters.kinds import Notes, tidy
 from adapters.model import RowWarning
 from adapters.plan import Cells
 from adapters.profile import Profile
-from adapters.table import Table
+from adapters.table import NOTE, Table
 from adapters.tree_plan import looked_at
 
 Strangers = list[tuple[int, RowWarning]]
@@ -21,7 +21,7 @@ def strangers_of(profile: Profile, table: Table) -> Strangers:
     return [
         (place, RowWarning("column_not_carried", "", f"column {header} has no place in the message"))
         for place, header in enumerate(table.headers)
-        if place not in carried and header and header not in ignored
+        if place not in carried and header and header not in ignored and not header.startswith(NOTE)
     ]
 
 

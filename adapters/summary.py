@@ -16,13 +16,27 @@ from adapters.catalogue import profiles
 from adapters.convert import Outcome, convert
 from adapters.detect import detect
 from adapters.errors import FileRefused
-from adapters.model import Converted, HeldBack
+from adapters.model import Converted, Fault, HeldBack
 from adapters.profile import Profile
+from adapters.source_file import Given, head_of, size_of, whole
 from schemas import checks
 from schemas.errors import MessageRefused
 
 AUTO = "auto"
+DETECTED_WHOLE_MAX = 1 << 24
+"""Largest file that is looked at whole to find what it is."""
+SHOWN_MAX = 10_000
+"""Most refusals, and most warnings, that are kept one by one; all are counted."""
+NOT_CARRIED = ("column_not_carried", "element_not_carried")
 _NO_COMPANIONS: Mapping[str, bytes] = {}
+
+
+def detect_in(given: Given) -> str:
+    """Return the name of the profile that a file fits. Of a very large one, a table's, the beginning says it."""
+    if size_of(given) <= DETECTED_WHOLE_MAX:
+        return detect(whole(given))
+    head = head_of(given, DETECTED_WHOLE_MAX)
+    return detect(head[: head.rfind(b"\n") + 1] or head)
 
 
 def listed() -> list[dict[str, Any]]:
@@ -40,9 +54,9 @@ def listed() -> list[dict[str, Any]]:
     ]
 
 
-def profile_for(name: str, data: bytes) -> Profile:
+def profile_for(name: str, data: Given) -> Profile:
     """Return a profile by name, or for `auto` the one that fits the file. FileRefused when there is none."""
-    wanted = detect(data) if name == AUTO else name
+    wanted = detect_in(data) if name == AUTO else name
     try:
         return profiles()[wanted]
     except KeyError:
@@ -53,7 +67,7 @@ def profile_for(name: str, data: bytes) -> Profile:
 
 @dataclass
 class Tally:
-    """Counts what becomes of a file's records while they pass."""
+    """Counts what becomes of a file's records while they pass. Of refusals and warnings the first `SHOWN_MAX` are kept."""
 
     rows_in: int = 0
     messages: int = 0
@@ -62,6 +76,11 @@ class Tally:
 
     on_refused: Callable[[Outcome, dict[str, Any]], None] = lambda _outcome, _why: None
     """Is given each record that became no message, with what is said of it."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """How many refusals and warnings have each code."""
+    not_carried: Counter[str] = field(default_factory=Counter)
+    """Of what the message has no place for: how many rows have it."""
+    refused_count: int = 0
 
     def over(self, outcomes: Iterator[Outcome]) -> Iterator[Converted]:
         """Yield the records that became messages, and count all."""
@@ -69,40 +88,56 @@ class Tally:
             self.rows_in += 1
             match outcome:
                 case HeldBack():
-                    self._refuse(outcome, outcome.code, outcome.cause, outcome.cure, outcome.column)
+                    self._refuse(
+                        outcome, Fault(outcome.code, outcome.cause, outcome.cure, outcome.column), outcome.others
+                    )
                 case Converted():
-                    self._warn(outcome)
+                    if outcome.warnings:
+                        self._warn(outcome)
                     try:
                         checks.require_valid_record(outcome.message)
                     except MessageRefused as error:
-                        self._refuse(outcome, error.violations[0].rule, error.cause, error.cure)
+                        self._refuse(outcome, Fault(error.violations[0].rule, error.cause, error.cure, ""), ())
                         continue
                     self.messages += 1
                     yield outcome
 
-    def _refuse(self, outcome: Outcome, code: str, cause: str, cure: str, column: str = "") -> None:
-        where = {"row": outcome.record, "line": outcome.line}
-        self.refused.append({**where, "code": code, "cause": cause, "cure": cure, "column": column})
-        self.on_refused(outcome, self.refused[-1])
+    def _refuse(self, outcome: Outcome, fault: Fault, others: tuple[Fault, ...]) -> None:
+        why = {
+            "row": outcome.record,
+            "line": outcome.line,
+            **fault._asdict(),
+            "others": [one._asdict() for one in others],
+        }
+        self.refused_count += 1
+        self.counts[fault.code] += 1
+        if len(self.refused) < SHOWN_MAX:
+            self.refused.append(why)
+        self.on_refused(outcome, why)
 
     def _warn(self, outcome: Converted) -> None:
-        where = {"row": outcome.record, "line": outcome.line}
-        self.warnings += [
-            {**where, "code": note.code, "field": note.field, "cause": note.cause} for note in outcome.warnings
-        ]
+        for note in outcome.warnings:
+            self.counts[note.code] += 1
+            if note.code in NOT_CARRIED:
+                self.not_carried[note.cause] += 1
+            if len(self.warnings) < SHOWN_MAX:
+                where = {"row": outcome.record, "line": outcome.line}
+                self.warnings.append({**where, "code": note.code, "field": note.field, "cause": note.cause})
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as `lianfang map convert --json` prints it, with the warnings and counts by code beside it."""
         return {
             "rows_in": self.rows_in,
             "messages": self.messages,
+            "refused_count": self.refused_count,
             "refused": self.refused,
             "warnings": self.warnings,
-            "counts": dict(sorted(Counter(item["code"] for item in (*self.refused, *self.warnings)).items())),
+            "not_carried": [{"cause": cause, "rows": rows} for cause, rows in sorted(self.not_carried.items())],
+            "counts": dict(sorted(self.counts.items())),
         }
 
 
-def check(name: str, data: bytes, companions: Mapping[str, bytes] = _NO_COMPANIONS) -> dict[str, Any]:
+def check(name: str, data: Given, companions: Mapping[str, bytes] = _NO_COMPANIONS) -> dict[str, Any]:
     """Read a whole file and keep nothing: what would become of it. FileRefused when it cannot be read."""
     profile = profile_for(name, data)
     tally = Tally()

@@ -6,36 +6,22 @@
 - A quote that is opened and never closed costs one record, not the rest of the file.
 """
 
-import csv
-import io
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import NamedTuple
 
-from adapters.decode import body_of, encoding_of
 from adapters.errors import FileRefused, RowRefused
 from adapters.kinds import identifier, tidy
+from adapters.lines import RECORD_BYTES_MAX, TOO_LARGE, Cells, Row, cell_ranges, text_rows
 from adapters.model import Fit
 from adapters.profile import Profile, Source
+from adapters.source_file import Given
 
 COLUMNS_MAX = 256
-CELL_CHARACTERS_MAX = 32_768
-RECORD_BYTES_MAX = 262_144
 
 NOTE = "#lianfang-note"
-
-Cells = list[str]
-
-
-class Row(NamedTuple):
-    """One record: where it begins, its bytes, and its cells or the reason why it has none."""
-
-    line: int
-    raw: bytes
-    cells: Cells
-    refused: RowRefused | None = None
 
 
 @dataclass(frozen=True)
@@ -51,64 +37,22 @@ class Table:
     """The header line's own bytes."""
     preamble: tuple[str, ...] = ()
     """The lines above the header."""
+    encoding: str = ""
+    """What its rows' bytes are written in; empty where they stand in no text file."""
+    delimiter: str = ","
 
 
-_PADDING = re.compile(r'(?<![,"])"[ \t]+(?=,|\r?\n|\Z)')
-"""A closing quotation mark with blanks after it; one that opens a cell stands behind a delimiter or another one."""
-
-
-class _TooLong(Exception):
-    """A record has more lines than any has."""
-
-
-class _Lines:
-    """Feeds csv.reader one line at a time and remembers the bytes of the record being read."""
-
-    def __init__(self, data: bytes, encoding: str, lines_max: int, *, padded: bool = False) -> None:
-        self._source = io.BytesIO(data)
-        self._encoding = encoding
-        self._padded = padded
-        self._lines_max = lines_max
-        self._back: list[bytes] = []
-        self.pending: list[bytes] = []
-        """The lines of the record being read; whoever takes the record clears it."""
-        self.line = 0
-        """Lines given out so far."""
-
-    def __iter__(self) -> Iterator[str]:
-        pending, encoding, lines_max = self.pending, self._encoding, self._lines_max
-        while True:
-            line = self._back.pop() if self._back else self._source.readline()
-            if not line:
-                return
-            pending.append(line)
-            self.line += 1
-            if len(pending) > lines_max:
-                raise _TooLong
-            text = line.decode(encoding)
-            yield _PADDING.sub('"', text) if self._padded else text
-
-    def first_only(self) -> bytes:
-        """Return the first line of a record that cannot be read; the others will be read again."""
-        first, *others = self.pending
-        self._back.extend(reversed(others))
-        self.line -= len(others)
-        self.pending.clear()
-        return first
-
-
-def read_table(data: bytes, source: Source) -> Table:
+def read_table(given: Given, source: Source) -> Table:
     """Find the header. FileRefused when the file has another encoding or no such header."""
-    encoding = encoding_of(data, list(source.encodings))
-    rows = _records(_Lines(body_of(data, encoding), encoding, source.record_lines_max, padded=source.padded), source)
+    encoding, rows = text_rows(given, source)
     assert source.header is not None, "checked with the profile"
     if source.header.looks:
-        return numbered(rows, source)
+        return replace(numbered(rows, source), encoding=encoding, delimiter=source.delimiter)
     above: list[str] = []
     headers, columns, header = _find_header(rows, source, lambda row: above.append(row.raw.decode(encoding)))
     needed = tuple(columns[name] for name in source.header.required)
     below = _below(without_types(rows, source), len(headers), source, needed)
-    return Table(headers, columns, below, header, tuple(above))
+    return Table(headers, columns, below, header, tuple(above), encoding, source.delimiter)
 
 
 def numbered(rows: Iterator[Row], source: Source) -> Table:
@@ -116,7 +60,7 @@ def numbered(rows: Iterator[Row], source: Source) -> Table:
     assert source.header is not None, "checked with the profile"
     columns = {name: int(spellings[0]) - 1 for name, spellings in source.columns.items()}
     width = max(columns.values()) + 1
-    first = next(rows, None)
+    first = next((row for row in rows if row.cells[:1] != [NOTE]), None)
     cells = _widened(first, width, source.header.cells_min).cells if first is not None else []
     looks = {name: re.compile(pattern).fullmatch for name, pattern in source.header.looks.items()}
     if len(cells) != width or not all(fits(tidy(cells[columns[name]])) for name, fits in looks.items()):
@@ -166,10 +110,29 @@ def with_preamble(table: Table, source: Source) -> Table:
     return replace(table, headers=(*table.headers, *(f"{name}, above" for name in texts)), columns=columns, rows=rows)
 
 
-def fit(profile: Profile, data: bytes) -> Fit | None:
+def ranges_of(table: Table, row: Row) -> Sequence[tuple[int, int]]:
+    """Return where the cells of a row stand in the file; none where they stand in no text."""
+    return cell_ranges(row.raw, table.encoding, table.delimiter, row.start) if row.start >= 0 else ()
+
+
+class Likeness:
+    """What stays the same of a row when its file is saved in another encoding, as a workbook, or with columns moved."""
+
+    def __init__(self, table: Table) -> None:
+        ours = {place: name for name, place in table.columns.items()}
+        named = ((ours.get(place, header), place) for place, header in enumerate(table.headers))
+        self._places = [(name, place) for name, place in sorted(named) if name and not name.startswith(NOTE)]
+
+    def of(self, cells: Cells) -> bytes:
+        """Return a row's cells by their columns' names, without what is invisible and without the empty ones."""
+        texts = ((name, tidy(cells[place])) for name, place in self._places)
+        return json.dumps([pair for pair in texts if pair[1]], ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def fit(profile: Profile, given: Given) -> Fit | None:
     """Say how a file's header fits a dialect; None when it has no header of it."""
     try:
-        return fit_of(profile, read_table(data, profile.file.source))
+        return fit_of(profile, read_table(given, profile.file.source))
     except FileRefused:
         return None
 
@@ -182,7 +145,11 @@ def fit_of(profile: Profile, found: Table) -> Fit:
     known = set(found.columns.values()) | {
         place for place, header in enumerate(found.headers) if header in source.ignore
     }
-    strangers = [header for place, header in enumerate(found.headers) if header and place not in known]
+    strangers = [
+        header
+        for place, header in enumerate(found.headers)
+        if header and place not in known and not header.startswith(NOTE)
+    ]
     why = [
         f"the header line has the columns that the dialect requires: {', '.join(source.header.required)}",
         f"{len(headers) - len(strangers)} of its {len(headers)} columns are known",
@@ -191,34 +158,6 @@ def fit_of(profile: Profile, found: Table) -> Fit:
         why.append(f"the dialect does not know {', '.join(strangers)}")
     sure = (len(headers) - len(strangers)) / len(headers)
     return Fit(profile.name, len(found.columns), round(sure, 2), tuple(why))
-
-
-def _records(lines: _Lines, source: Source) -> Iterator[Row]:
-    csv.field_size_limit(CELL_CHARACTERS_MAX)
-    pending = lines.pending
-    while True:
-        reader = csv.reader(lines, delimiter=source.delimiter, strict=True)
-        try:
-            for cells in reader:
-                if len(pending) == 1:
-                    line, raw = lines.line, pending[0]
-                else:
-                    line, raw = lines.line - len(pending) + 1, b"".join(pending)
-                pending.clear()
-                yield Row(line, raw, cells)
-            if not pending:
-                return
-        except (csv.Error, _TooLong):
-            pass
-        raw = lines.first_only()
-        yield Row(lines.line, raw, [], _UNREADABLE)
-
-
-_UNREADABLE = RowRefused(
-    "the row cannot be cut into cells: a quotation mark is not closed, or stands where none may, or a cell is too long",
-    cure="correct the quotation marks of that line, or export it again",
-    code="LF-ROW-QUOTE",
-)
 
 
 def _find_header(
@@ -282,16 +221,11 @@ def _below(rows: Iterator[Row], width: int, source: Source, needed: tuple[int, .
             continue
         if footer and tidy(cells[0]).startswith(footer) and not all(cells[place].strip() for place in needed):
             continue
-        yield row if len(row.raw) <= RECORD_BYTES_MAX else Row(row.line, row.raw, [], _TOO_LARGE)
+        yield row if len(row.raw) <= RECORD_BYTES_MAX else row._replace(cells=[], refused=TOO_LARGE)
 
 
 def _is_sum(cells: Cells, footer: tuple[str, ...]) -> bool:
     return bool(footer) and tidy(cells[0]).startswith(footer)
-
-
-_TOO_LARGE = RowRefused(
-    f"the row has more than {RECORD_BYTES_MAX} bytes", cure="check the export at that line", code="LF-ROW-SIZE"
-)
 
 
 def _fitted(row: Row, width: int) -> Row:
@@ -299,14 +233,10 @@ def _fitted(row: Row, width: int) -> Row:
     if row.refused is not None:
         return row
     if len(row.cells) > width and not any(map(str.strip, row.cells[width:])):
-        return Row(row.line, row.raw, row.cells[:width])
-    return Row(
-        row.line,
-        row.raw,
-        [],
-        RowRefused(
-            f"the row has {len(row.cells)} cells, the header {width}",
-            cure="a delimiter is missing or stands in a text without quotation marks; correct that line",
-            code="LF-ROW-WIDTH",
-        ),
+        return row._replace(cells=row.cells[:width])
+    refused = RowRefused(
+        f"the row has {len(row.cells)} cells, the header {width}",
+        cure="a delimiter is missing or stands in a text without quotation marks; correct that line",
+        code="LF-ROW-WIDTH",
     )
+    return row._replace(cells=[], refused=refused)

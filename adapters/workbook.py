@@ -12,18 +12,23 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import NamedTuple
 
 from adapters.errors import FileRefused, RowRefused
 from adapters.kinds import identifier, tidy
+from adapters.lines import CELL_CHARACTERS_MAX, Row
 from adapters.model import Fit
 from adapters.profile import Profile, Source
 from adapters.profile import Sheet as Rule
-from adapters.table import CELL_CHARACTERS_MAX, COLUMNS_MAX, NOTE, Row, Table, fit_of, read_table
-from adapters.workbook_file import Cells, Sheet, is_workbook, sheets_of
+from adapters.source_file import Given, head_of, whole
+from adapters.table import COLUMNS_MAX, NOTE, Table, fit_of, read_table
+from adapters.workbook_file import MARK_BYTES, Cells, Sheet, is_workbook, sheets_of
 
 _SHOWN_MAX = 12
+_NOTES_WITHIN = 1001
+"""Rows within which the header stands."""
 _SPACES = re.compile(r"\s+")
 
 
@@ -39,11 +44,22 @@ class _Part(NamedTuple):
     rows: list[Cells]
 
 
-def open_table(data: bytes, source: Source) -> Table:
+def open_table(given: Given, source: Source) -> Table:
     """Read a table from a workbook or from text. FileRefused, also when a sheet with rows is none of the dialect's."""
-    if source.format == "xlsx" and is_workbook(data):
-        return table_of(sheets_of(data), source)
-    return read_table(data, source)
+    if is_workbook(head_of(given, MARK_BYTES)):
+        if source.format == "xlsx":
+            return table_of(sheets_of(whole(given)), source)
+        sheets: list[Sheet] = []
+        with suppress(FileRefused):
+            sheets = sheets_of(whole(given))
+        if any(map(_of_our_making, sheets)):
+            return table_of(sheets, source)
+    return read_table(given, source)
+
+
+def _of_our_making(sheet: Sheet) -> bool:
+    """Say whether `lianfang map check --rows-out` wrote a sheet: a dialect of text files is read from no other workbook."""
+    return any(cell.startswith(NOTE) for row in sheet.rows[:_NOTES_WITHIN] for cell in row)
 
 
 class Opened:

@@ -22,6 +22,8 @@ from adapters.xls_extent import extent_of_xls
 
 ZIP_MARK = b"PK\x03\x04"
 OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+MARK_BYTES = 8
+"""How many of its first bytes say whether a file is a workbook."""
 
 WORKBOOK_BYTES_MAX = 1 << 26
 UNPACKED_BYTES_MAX = 1 << 28

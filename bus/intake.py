@@ -132,7 +132,7 @@ class FileIntake:
         intake: Intake,
     ) -> None:
         intake.rows_in += len(batch)
-        prints = self._parts.keys.fingerprint([profile.encode() + b"\0" + row.raw + row.context for row in batch])
+        prints = self._parts.keys.fingerprint([profile.encode() + b"\0" + row.identity for row in batch])
         drafts: list[Draft] = []
         rows: list[Converted] = []
         held: list[tuple[HeldBack, bytes]] = []
@@ -233,6 +233,4 @@ def _report(row: Converted, outcome: Outcome, intake: Intake) -> None:
 
 def lineage_bytes(lineage: tuple[Lineage, ...]) -> bytes:
     """Return lineage as JSON; it is encrypted before it is stored."""
-    return json.dumps(
-        [[item.field, item.record, item.line, item.column, item.raw, item.verb] for item in lineage], ensure_ascii=False
-    ).encode()
+    return json.dumps([[*item] for item in lineage], ensure_ascii=False).encode()

@@ -14,10 +14,12 @@ from bus.cli import show
 from bus.cli.desk import SOME_FAILED, Desk, desk
 from bus.cli.map_back import back
 from bus.cli.map_docs import docs, schema
-from bus.cli.map_files import companions_of, file_at, lines_to, profile_named, refusals, source
+from bus.cli.map_files import companions_of, file_at, given_at, lines_to, profile_named, refusals, source
 from bus.cli.map_infer import infer
 from bus.cli.map_look import identify, preview
 from bus.cli.map_profiles import diff, test
+from bus.cli.map_progress import progress_of
+from bus.cli.map_rows_out import Failing, failing_at
 
 
 @click.group()
@@ -47,13 +49,18 @@ def _listed(profiles: list[dict[str, Any]]) -> Iterator[str]:
 @map_.command()
 @source
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write what was found as a page.")
-@click.option("--rows-out", type=click.Path(path_type=Path, dir_okay=False), help="Write the failing rows, to mend.")
+@click.option(
+    "--rows-out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the failing rows, to mend; .xlsx is a workbook.",
+)
 @desk
 def check(
     desk: Desk, profile: str, file: Path, companion: tuple[str, ...], html: Path | None, rows_out: Path | None
 ) -> None:
     """Read FILE in the format PROFILE (or `auto`) and say what would become of each row."""
-    found = _read(profile, file, companion, lambda _: None, rows_out)
+    with failing_at(rows_out) as failing:
+        found = _read(profile, file, companion, lambda _: None, failing)
     if html is not None:
         from adapters import report  # noqa: PLC0415 - lazy: help must not pay for it
 
@@ -67,16 +74,25 @@ def check(
 @source
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the messages to this file.")
 @click.option("--lineage", is_flag=True, help="With each message its type, where each field came from, and warnings.")
+@click.option("--progress/--no-progress", default=None, help="Say how far it is; on a terminal that is the default.")
 @desk
 def convert(
-    desk: Desk, profile: str, file: Path, companion: tuple[str, ...], out: Path | None, *, lineage: bool
+    desk: Desk,
+    profile: str,
+    file: Path,
+    companion: tuple[str, ...],
+    out: Path | None,
+    *,
+    lineage: bool,
+    progress: bool | None,
 ) -> None:
     """Turn FILE in the format PROFILE (or `auto`) into messages, one JSON object a line.
 
     Without --out they go to standard output, unless --json asks for the counts there.
     """
     with lines_to(out, desk) as write:
-        found = _read(profile, file, companion, lambda row: write(_line(row, lineage=lineage)))
+        shown = progress_of(desk, wanted=progress)
+        found = _read(profile, file, companion, lambda row: write(_line(row, lineage=lineage)), progress=shown)
     if desk.as_json:
         show.emit(found)
     else:
@@ -90,27 +106,32 @@ for _command in (identify, preview, test, diff, back, docs, schema, infer):
 
 
 def _exit_code(found: dict[str, Any]) -> int:
-    return SOME_FAILED if found["refused"] else 0
+    return SOME_FAILED if found["refused_count"] else 0
 
 
 def _read(
-    name: str, file: Path, companion: tuple[str, ...], write: Callable[[Any], None], rows_out: Path | None = None
+    name: str,
+    file: Path,
+    companion: tuple[str, ...],
+    write: Callable[[Any], None],
+    failing: Failing | None = None,
+    progress: Callable[[Any, Any], Iterator[Any]] = lambda rows, _: rows,
 ) -> dict[str, Any]:
     """Read a file, give every row that became a message to `write`, and return what became of all."""
-    from adapters import convert, failing, summary  # noqa: PLC0415 - lazy: help must not pay for it
+    from adapters import convert, summary  # noqa: PLC0415 - lazy: help must not pay for it
+    from adapters.failing import failing_rows  # noqa: PLC0415 - lazy
 
-    data = file.read_bytes()
-    profile = profile_named(name, data)
+    given = given_at(file)
+    profile = profile_named(name, given)
     tally = summary.Tally()
     with refusals():
-        rows = failing.FailingRows(profile, data) if rows_out else None
+        rows = failing_rows(profile, given, failing.file, workbook=failing.workbook) if failing else None
         if rows is not None:
             tally.on_refused = rows.add
-        for row in tally.over(convert.convert(profile, data, companions_of(companion))):
+        for row in tally.over(progress(convert.convert(profile, given, companions_of(companion)), given)):
             write(row)
-    if rows_out is not None and rows is not None:
-        with file_at(rows_out) as bad:
-            bad.write(rows.data())
+        if rows is not None:
+            rows.close()
     return {"profile": profile.name, **tally.as_json()}
 
 
@@ -127,12 +148,17 @@ def _line(row: Any, *, lineage: bool) -> str:
 def _checked(value: dict[str, Any]) -> Iterator[str]:
     yield (
         f"{value['profile']}: {show.count(value['rows_in'], 'row')}, {show.count(value['messages'], 'message')}, "
-        f"{len(value['refused'])} refused"
+        f"{value['refused_count']} refused"
     )
     for row in value["refused"]:
         yield from show.wrapped(f"row {row['row']}: {row['code']}: {row['cause']}", "  ")
         if row["cure"]:
             yield from show.wrapped(f"cure: {row['cure']}", "      ")
+        for other in row["others"]:
+            yield from show.wrapped(f"also {other['code']}: {other['cause']}", "      ")
+            yield from show.wrapped(f"cure: {other['cure']}", "      ")
+    if len(value["refused"]) < value["refused_count"]:
+        yield f"  of the rows refused, the first {len(value['refused'])} are shown; --rows-out writes all"
     seen: dict[tuple[str, str, str], set[int]] = {}
     for item in value["warnings"]:
         seen.setdefault((item["code"], item["field"], item["cause"]), set()).add(item["row"])

@@ -32,15 +32,24 @@ def companions_of(given: tuple[str, ...]) -> dict[str, bytes]:
     return {key: path.read_bytes() for key, path in named_files(given, "--companion")}
 
 
-def profile_named(name: str, data: bytes | None = None) -> Any:
-    """Return a profile: by name, by the path of its TOML file, or for `auto` the one that fits the data."""
-    from adapters import detect, profiles  # noqa: PLC0415 - lazy: help must not pay for it
+def given_at(path: Path) -> Any:
+    """Return a file as the adapters read it: in pieces, where its format allows that."""
+    from adapters.source_file import file_given  # noqa: PLC0415 - lazy: help must not pay for it
+
+    with refusals():
+        return file_given(path)
+
+
+def profile_named(name: str, data: Any = None) -> Any:
+    """Return a profile: by name, by the path of its TOML file, or for `auto` the one that fits the file given."""
+    from adapters import profiles  # noqa: PLC0415 - lazy: help must not pay for it
+    from adapters.summary import detect_in  # noqa: PLC0415 - lazy
 
     with refusals():
         if is_path(name):
             return _from_file(Path(name))
         if name == AUTO and data is not None:
-            name = detect(data)
+            name = detect_in(data)
         known = profiles()
     if name in known:
         return known[name]

@@ -1,6 +1,7 @@
 """Failing rows come out as a table to mend, byte for byte as they were, each with the reason above it."""
 
 import codecs
+import io
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from adapters import report, summary
 from adapters.convert import convert
 from adapters.errors import FileRefused
-from adapters.failing import FailingRows
+from adapters.failing import failing_rows
 from adapters.model import Converted, HeldBack
 from adapters.table import NOTE
 from tests.adapters.files import DEMO, NOTICE_HEADER, NOTICE_ROW, ORDERS, notice, profile, read, record
@@ -19,12 +20,14 @@ BANK = profile("bank-notice-csv")
 RUINED = ("6.2E+18", *NOTICE_ROW[1:])
 
 
-def failing(data: bytes, name: str = "bank-notice-csv") -> tuple[bytes, summary.Tally]:
+def failing(data: bytes, name: str = "bank-notice-csv", *, workbook: bool = False) -> tuple[bytes, summary.Tally]:
     """Return the table of the rows of a file that fail."""
-    rows = FailingRows(profile(name), data)
+    out = io.BytesIO()
+    rows = failing_rows(profile(name), data, out, workbook=workbook)
     tally = summary.Tally(on_refused=rows.add)
     list(tally.over(convert(profile(name), data)))
-    return rows.data(), tally
+    rows.close()
+    return out.getvalue(), tally
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -73,7 +76,7 @@ def test_whatever_fails_comes_out_once_and_fails_again(rows):
 def test_only_tables_have_failing_rows():
     """An order in XML is one record; there is nothing to cut out."""
     with pytest.raises(FileRefused) as refused:
-        FailingRows(profile("tfms-police"), record("200101", ORDERS["00101"]))
+        failing_rows(profile("tfms-police"), record("200101", ORDERS["00101"]), io.BytesIO())
     assert refused.value.code == "LF-MAP-NO-TABLE"
 
 
@@ -100,6 +103,7 @@ def test_nothing_breaks_out_of_the_page(name, count):
     """Whatever a file or a header is called, the page has the tags that it was made with."""
     item = {"row": 1, "line": 1, "column": name, "field": name, "code": name, "cause": name, "cure": name}
     found = {"profile": name, "rows_in": 1, "messages": 0, "refused": [item] * count, "warnings": [item] * count}
+    found |= {"refused_count": count, "not_carried": []}
     page = report.html(found, name)
     assert page.count("<table>") == (4 if count else 0)
     assert page.count("<td>") == count * 11 + (6 if count else 0)

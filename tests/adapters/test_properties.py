@@ -79,7 +79,7 @@ def test_damaged_files_end_in_an_outcome(noise, place):
     whole = written([list(NOTICE_ROW)] * 3)
     data = whole[:place] + noise + whole[place:]
     codes, outcomes = tried(lambda: list(convert(profile(adapters.detect(data)), data)))
-    assert all(code.startswith("LF-FILE") for code in codes)
+    assert all(code.startswith("LF-") for code in codes)
     assert all(isinstance(outcome, Converted | HeldBack) for outcome in outcomes)
 
 

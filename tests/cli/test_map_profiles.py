@@ -2,6 +2,7 @@
 
 import shutil
 
+import adapters
 from tests.adapters.files import DEMO, notice
 from tests.cli.conftest import lianfang
 
@@ -9,9 +10,9 @@ PROFILES = DEMO.parents[2] / "adapters" / "profiles"
 
 
 def test_all_profiles_pass_their_golden_rows():
-    """--all tests the five that come with the product."""
+    """--all tests every one that comes with the product."""
     typed = lianfang("map", "test", "--all", "--json")
-    assert (typed.code, typed.value["ok"], len(typed.value["profiles"])) == (0, True, 5)
+    assert (typed.code, typed.value["ok"], len(typed.value["profiles"])) == (0, True, len(adapters.profiles()))
     assert lianfang("map", "test", "--json").code == 2
     assert "bank-notice-csv 1: ok" in lianfang("map", "test", "bank-notice-csv").out
 
@@ -52,6 +53,7 @@ def test_diff_names_the_rows_and_fields_that_a_change_of_profile_changes(tmp_pat
         "changes": [
             {"field": "holder.name", "change": "gone"},
             {"field": "balance.minor_units", "change": "another value"},
+            {"field": "warning column_not_carried", "change": "new"},
         ],
     }
     assert "1234" not in lianfang("map", "diff", old, new, "--on", file).out

@@ -1,0 +1,196 @@
+"""Text cut into rows of cells, line by line: each with where it stands in the file and the bytes that it is.
+
+A row ends at a line feed outside quotation marks. What cannot be cut into cells costs one line, not the rest of the file.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from adapters.decode import body_start, encoding_of
+from adapters.errors import RowRefused
+from adapters.profile import Source
+from adapters.source_file import Given, SourceFile, changed, stream_of
+
+CELL_CHARACTERS_MAX = 32_768
+RECORD_BYTES_MAX = 262_144
+
+Cells = list[str]
+
+_PADDING = re.compile(r'(?<![,"])"[ \t]+(?=,|\r?\n|\Z)')
+"""A closing quotation mark with blanks after it; one that opens a cell stands behind a delimiter or another one."""
+_SKIPPED_BYTES = 1 << 16
+
+
+class Row(NamedTuple):
+    """One record: where it begins, its bytes, and its cells or the reason why it has none."""
+
+    line: int
+    raw: bytes
+    cells: Cells
+    refused: RowRefused | None = None
+    start: int = -1
+    """First byte of it in the file; -1 where the file is no text."""
+
+
+class _TooLong(Exception):
+    """A record has more lines or bytes than any has."""
+
+
+class _Lines:
+    """Feeds csv.reader one line at a time and remembers the bytes of the record being read."""
+
+    def __init__(self, given: Given, encoding: str, lines_max: int, *, padded: bool = False) -> None:
+        self._given = given
+        self._encoding = encoding
+        self._padded = padded
+        self._lines_max = lines_max
+        self._back: list[tuple[bytes, int]] = []
+        """Lines to be read again, the last first, each with its length in the file."""
+        self.pending: list[bytes] = []
+        """The lines of the record being read; whoever takes the record clears it."""
+        self.line = 0
+        """Lines given out so far."""
+        self.end = body_start(given, encoding)
+        """Where the last of them ends in the file."""
+        self._stream: BinaryIO = stream_of(given)
+        self._stream.seek(self.end)
+
+    def __iter__(self) -> Iterator[str]:
+        pending, encoding, lines_max, padded = self.pending, self._encoding, self._lines_max, self._padded
+        readline = self._stream.readline
+        while True:
+            if self._back:
+                line, length = self._back.pop()
+            else:
+                line = readline(RECORD_BYTES_MAX + 1)
+                length = len(line)
+                if length > RECORD_BYTES_MAX:
+                    length += self._skip(line)
+            if not line:
+                self._finish()
+                return
+            pending.append(line)
+            self.line += 1
+            self.end += length
+            if len(pending) > lines_max or length > RECORD_BYTES_MAX:
+                raise _TooLong
+            try:
+                text = line.decode(encoding)
+            except UnicodeDecodeError as error:  # all of it could be decoded before
+                raise changed() from error
+            yield _PADDING.sub('"', text) if padded else text
+
+    def first_only(self, begin: int) -> bytes:
+        """Return the first line of a record that cannot be read; the others will be read again."""
+        first, *others = self.pending
+        if others:
+            after = self.end
+            self.end = place = begin + len(first)
+            again = []
+            for line in others[:-1]:
+                again.append((line, len(line)))
+                place += len(line)
+            again.append((others[-1], after - place))
+            self._back.extend(reversed(again))
+            self.line -= len(others)
+        self.pending.clear()
+        return first
+
+    def _skip(self, line: bytes) -> int:
+        """Pass over the rest of a line that is too long; return how many bytes that is."""
+        skipped = 0
+        while line and not line.endswith(b"\n"):
+            line = self._stream.readline(_SKIPPED_BYTES)
+            skipped += len(line)
+        return skipped
+
+    def _finish(self) -> None:
+        if isinstance(self._given, SourceFile) and not self._stream.closed:
+            self._given.require_unchanged(self._stream)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._stream.close()
+
+
+def rows_of(given: Given, encoding: str, source: Source) -> Iterator[Row]:
+    """Yield every line, or lines that belong together, of a file whose encoding is known."""
+    csv.field_size_limit(CELL_CHARACTERS_MAX)
+    lines = _Lines(given, encoding, source.record_lines_max, padded=source.padded)
+    try:
+        yield from _rows(lines, source.delimiter)
+    finally:
+        lines.close()
+
+
+def text_rows(given: Given, source: Source) -> tuple[str, Iterator[Row]]:
+    """Return the encoding of a file, and its rows. FileRefused when it is in none that the dialect allows."""
+    encoding = encoding_of(given, list(source.encodings))
+    return encoding, rows_of(given, encoding, source)
+
+
+def _rows(lines: _Lines, delimiter: str) -> Iterator[Row]:
+    pending, begin = lines.pending, lines.end
+    while True:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        try:
+            for cells in reader:
+                if len(pending) == 1:
+                    line, raw = lines.line, pending[0]
+                else:
+                    line, raw = lines.line - len(pending) + 1, b"".join(pending)
+                pending.clear()
+                yield Row(line, raw, cells, None, begin)
+                begin = lines.end
+            if not pending:
+                return
+        except (csv.Error, _TooLong):
+            pass
+        raw = lines.first_only(begin)
+        yield Row(
+            lines.line, raw[:RECORD_BYTES_MAX], [], TOO_LARGE if len(raw) > RECORD_BYTES_MAX else _UNREADABLE, begin
+        )
+        begin = lines.end
+
+
+_UNREADABLE = RowRefused(
+    "the row cannot be cut into cells: a quotation mark is not closed, or stands where none may, or a cell is too long",
+    cure="correct the quotation marks of that line, or export it again",
+    code="LF-ROW-QUOTE",
+)
+TOO_LARGE = RowRefused(
+    f"the row has more than {RECORD_BYTES_MAX} bytes", cure="check the export at that line", code="LF-ROW-SIZE"
+)
+
+
+def cell_ranges(raw: bytes, encoding: str, delimiter: str, start: int) -> list[tuple[int, int]]:
+    """Return where each cell of a row stands in the file, quotation marks included: lexed again, when someone asks."""
+    text = raw.decode(encoding)
+    body = text.removesuffix("\n").removesuffix("\r")
+    found, begin, place, quoted = [], 0, 0, False
+    while place <= len(body):
+        character = body[place : place + 1]
+        if character == '"' and (quoted or place == begin):
+            if quoted and body[place + 1 : place + 2] == '"':
+                place += 1
+            else:
+                quoted = not quoted
+        elif not character or (character == delimiter and not quoted):
+            found.append((begin, place))
+            begin = place + 1
+        place += 1
+    return _in_bytes(body, encoding, found, start)
+
+
+def _in_bytes(body: str, encoding: str, found: list[tuple[int, int]], start: int) -> list[tuple[int, int]]:
+    if body.isascii():
+        return [(start + begin, start + end) for begin, end in found]
+    ranges, done, place = [], 0, start
+    for begin, end in found:
+        place += len(body[done:begin].encode(encoding))
+        size = len(body[begin:end].encode(encoding))
+        ranges.append((place, place + size))
+        done, place = end, place + size
+    return ranges
