@@ -258,7 +258,8 @@ def test_a_file_without_a_header_is_known_by_what_its_first_row_looks_like():
 def test_a_row_of_types_under_the_header_is_no_record_and_elsewhere_it_is():
     """Cisco's second line is passed over; the same line further down is a row like any other, and held back."""
     (one,) = golden("cisco-cucm-cdr-csv", "good")
-    assert len(one.message.calls) == 2
+    assert len(one.message.calls) == 3
+    assert [call.diverted_from.e164 for call in one.message.calls] == ["", "+12025550145", ""]
     (data,) = (case.data for case in cases_in(FOLDER / "cisco-cucm-cdr-csv.golden") if case.name == "good")
     lines = data.splitlines(keepends=True)
     assert [type(found) for found in read(b"".join([*lines, lines[1]]), "cisco-cucm-cdr-csv")] == [HeldBack, Converted]
