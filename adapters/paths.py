@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import takewhile
 from typing import NamedTuple
 
 from adapters.errors import ProfileRefused
@@ -19,6 +20,8 @@ Chain = tuple[Element, ...]
 _PIECE = re.compile(r"((?:\[[^\]]*\]|[^/\[\]])+)(/|\Z)")
 _STEP = re.compile(r"([^\[\]|]+)((?:\[[^\]]+\])*)")
 _NAMES = re.compile(r"@?[A-Za-z_][\w.-]*(/@?[A-Za-z_][\w.-]*)*")
+_NONE: list[Element] = []
+"""Nothing found; never added to."""
 _OR = re.compile(r"\s\|\s(?![^\[]*\])")
 
 
@@ -50,6 +53,11 @@ class Path:
     up: int = 0
     absolute: bool = False
     deep: bool = False
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the first steps, as far as they make no demand."""
+        return tuple(step.name for step in takewhile(lambda step: not (step.only or step.number), self.steps))
 
     @cached_property
     def plain(self) -> str:
@@ -124,12 +132,14 @@ class Finder:
         """Return the children of that name; with *, all but attributes."""
         if name == "*":
             return [child for child in element.children if child.name[:1] != "@"]
+        if not element.children:
+            return _NONE
         index = self._index.get(id(element))
         if index is None:
             index = self._index[id(element)] = {}
             for child in element.children:
                 index.setdefault(child.name, []).append(child)
-        return index.get(name, [])
+        return index.get(name, _NONE)
 
     def elements(self, path: Path, chain: Chain) -> list[Element]:
         """Return what a path leads to from an element."""
@@ -139,8 +149,15 @@ class Finder:
             return []
         if path.plain:
             return self.named(chain[-1 - path.up], path.plain)
-        here = [chain[-1 - path.up]]
-        for step in path.steps:
+        here, begun = [chain[-1 - path.up]], 0
+        for name in path.names:  # as long as one leads to one, no list is made
+            found = self.named(here[0], name)
+            if not found:
+                return found
+            here, begun = found, begun + 1
+            if len(found) > 1:
+                break
+        for step in path.steps[begun:]:
             here = [child for element in here for child in self._down(element, step)]
             if not here:
                 break
