@@ -27,6 +27,7 @@ _TOKEN = re.compile(
     rb"|(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9A-Za-z.+-]))"
     rb"|(true|false|null)(?![0-9A-Za-z]))"
 )
+_BEGINS = re.compile(rb'(?:\xef\xbb\xbf)?[ \t\r\n]*(?:\{[ \t\r\n]*["}]|\[)')
 _END = re.compile(rb"[ \t\r\n]*\Z")
 _LITERAL = re.compile(r"|true|false|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _CURE = "have the sending system write it again; nothing of it was used"
@@ -42,7 +43,7 @@ class _Bad(Exception):
 
 def seems(data: bytes) -> bool:
     """Say whether a file begins as JSON does."""
-    return data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+    return _BEGINS.match(data) is not None
 
 
 def read(data: bytes, source: Source) -> Iterator[Element | Broken]:

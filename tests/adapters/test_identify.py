@@ -1,9 +1,13 @@
 """Which dialect a file is in, how sure that is, and why."""
 
+from importlib import resources
+
 import pytest
 
+import adapters
 from adapters.detect import detect, identify
 from adapters.errors import FileRefused
+from adapters.golden import cases_in
 from tests.adapters.files import DEMO, NOTICE_HEADER, ORDERS, RESULTS, notice, record
 
 
@@ -67,3 +71,19 @@ def test_two_dialects_that_fit_equally_are_both_named():
     assert [fit.profile for fit in found.fits] == ["bank-notice-csv", "telecom-cdr-csv"]
     assert found.refused is not None
     assert found.refused.code == "LF-FILE-AMBIGUOUS"
+
+
+@pytest.mark.parametrize("name", sorted(adapters.profiles()))
+def test_every_golden_file_is_known_as_its_own(name):
+    """No two dialects claim one file: what is beside a profile is identified as its own, and no other's."""
+    folder = resources.files("adapters") / "profiles" / f"{name}.golden"
+    found = {case.name: identify(case.data).chosen for case in cases_in(folder)}
+    assert {case: fit and fit.profile for case, fit in found.items()} == dict.fromkeys(found, name)
+
+
+def test_what_lacks_nearly_everything_fits_no_dialect():
+    """A JSON object that has a word in common with a dialect, and nothing that its record must have, is none of it."""
+    found = identify(b'{"name": "x", "description": "y", "version": 1, "uuid": "z", "attributes": {"a": {"b": "c"}}}')
+    assert found.fits == ()
+    assert found.refused is not None
+    assert found.refused.code == "LF-FILE-UNKNOWN"
