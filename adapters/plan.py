@@ -14,7 +14,6 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from adapters.amounts import decimals_of, read_currency, read_magnitude, read_money
-from adapters.conditions import condition
 from adapters.errors import ProfileRefused, RowRefused
 from adapters.kinds import (
     Notes,
@@ -39,7 +38,7 @@ from adapters.phones import read_phone, read_tn
 from adapters.profile import Mapping_, Profile, ProfileFile
 from adapters.stix_pattern import read_pattern
 from adapters.tree import texts_of
-from adapters.verbs import FORM, chosen, taken, with_year
+from adapters.verbs import FORM, chosen, signed, taken, when, with_year
 from schemas import registry
 from schemas.errors import UnknownType
 
@@ -229,9 +228,9 @@ def _step(
         value = _constant(verbs.const, leaf)
         fill: Fill = lambda _cells, _notes: value  # noqa: E731 - a step of its own
         conditional = verbs.when is not None
-        return Step(_when(fill, verbs, columns), tuple(parents), name, path, "", (), "", "const", conditional)
+        return Step(when(fill, verbs, columns), tuple(parents), name, path, "", (), "", "const", conditional)
     if verbs.choose:
-        fill = _when(chosen(verbs, partial(_constant, leaf=leaf), columns), verbs, columns)
+        fill = when(chosen(verbs, partial(_constant, leaf=leaf), columns), verbs, columns)
         return Step(fill, tuple(parents), name, path, "", (), "", "choose", conditional=True)
     if not places and not verbs.check.required:
         return None
@@ -251,10 +250,10 @@ def _step(
     if verbs.parse.currency_from in columns:
         fill = _with_currency(places, setting, columns[verbs.parse.currency_from])
     if verbs.parse.negative is not None and verbs.parse.negative.source in columns:
-        fill = _signed(fill, columns[verbs.parse.negative.source], frozenset(verbs.parse.negative.among))
+        fill = signed(fill, columns[verbs.parse.negative.source], frozenset(verbs.parse.negative.among))
     if verbs.parse.year_from in columns:
         fill = with_year(fill, places[0], columns[verbs.parse.year_from], path)
-    fill = _when(fill, verbs, columns)
+    fill = when(fill, verbs, columns)
     column = " + ".join(headers[place] for place in places)
     conditional = any(verb is not None for verb in (verbs.when, verbs.map, verbs.split)) or bool(verbs.take)
     return Step(fill, tuple(parents), name, path, column, places, kind, f"parse {kind}", conditional)
@@ -388,38 +387,3 @@ def _with_currency(places: tuple[int, ...], setting: Setting, place: int) -> Fil
         return {"minor_units": money["minor_units"], "currency": currency} if money is not None and currency else money
 
     return fill_money
-
-
-def _signed(fill: Fill, place: int, negative: frozenset[str]) -> Fill:
-    """Return what fills an amount whose sign stands in another cell. An amount that has one of its own must agree."""
-
-    def fill_signed(cells: Cells, notes: Notes) -> Any:
-        money = fill(cells, notes)
-        if money is None or tidy(cells[place]) not in negative:
-            return money
-        if money["minor_units"] < 0:
-            raise refuse(("LF-ROW-AMOUNT", "is negative, and its mark says so too", "correct it at the source"))
-        return {**money, "minor_units": -money["minor_units"]}
-
-    return fill_signed
-
-
-def _when(fill: Fill, verbs: Mapping_, columns: Mapping[str, int]) -> Fill:
-    if verbs.when is None:
-        return fill
-    if isinstance(verbs.when, str):
-        holds = condition(verbs.when)
-        asked = [(name, columns[name]) for name in holds.names if name in columns]
-        absent = dict.fromkeys(holds.names, "")
-        return lambda cells, notes: (
-            fill(cells, notes)
-            if holds.holds({**absent, **{name: tidy(cells[place]) for name, place in asked}})
-            else None
-        )
-    if verbs.when.source not in columns:
-        return lambda _cells, _notes: None
-    return partial(_fill_when, fill, columns[verbs.when.source], frozenset(verbs.when.among))
-
-
-def _fill_when(fill: Fill, place: int, among: frozenset[str], cells: Cells, notes: Notes) -> Any:
-    return fill(cells, notes) if tidy(cells[place]) in among else None

@@ -1,7 +1,8 @@
-"""Verbs that stand round the reading of a text: take, choose, and the year of a day that has none."""
+"""Verbs that stand round the reading of a text: take, choose, when, the sign of an amount, the year of a day that has none."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from adapters.conditions import condition
@@ -81,3 +82,39 @@ def with_year(fill: Fill, place: int, month: int, path: str) -> Fill:
         return {**found, "raw": day[0]}
 
     return fill_day
+
+
+def signed(fill: Fill, place: int, negative: frozenset[str]) -> Fill:
+    """Return what fills an amount whose sign stands in another cell. An amount that has one of its own must agree."""
+
+    def fill_signed(cells: Cells, notes: Notes) -> Any:
+        money = fill(cells, notes)
+        if money is None or tidy(cells[place]) not in negative:
+            return money
+        if money["minor_units"] < 0:
+            raise refuse(("LF-ROW-AMOUNT", "is negative, and its mark says so too", "correct it at the source"))
+        return {**money, "minor_units": -money["minor_units"]}
+
+    return fill_signed
+
+
+def when(fill: Fill, verbs: Mapping_, columns: Mapping[str, int]) -> Fill:
+    """The verb when: the field is filled only where another cell says so, or a condition holds."""
+    if verbs.when is None:
+        return fill
+    if isinstance(verbs.when, str):
+        holds = condition(verbs.when)
+        asked = [(name, columns[name]) for name in holds.names if name in columns]
+        absent = dict.fromkeys(holds.names, "")
+        return lambda cells, notes: (
+            fill(cells, notes)
+            if holds.holds({**absent, **{name: tidy(cells[place]) for name, place in asked}})
+            else None
+        )
+    if verbs.when.source not in columns:
+        return lambda _cells, _notes: None
+    return partial(_fill_when, fill, columns[verbs.when.source], frozenset(verbs.when.among))
+
+
+def _fill_when(fill: Fill, place: int, among: frozenset[str], cells: Cells, notes: Notes) -> Any:
+    return fill(cells, notes) if tidy(cells[place]) in among else None
