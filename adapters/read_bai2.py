@@ -18,6 +18,7 @@ from adapters.profile import Source
 from adapters.tree import Broken, Element
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
+LINES_MAX = 1_000_000
 RECORDS_MAX = 200_000
 """Most records of one account, continuations included."""
 
@@ -59,6 +60,8 @@ def read(data: bytes, source: Source) -> Iterator[Element | Broken]:
     del source
     if len(data) > FILE_BYTES_MAX:
         raise FileRefused(f"the file has more than {FILE_BYTES_MAX} bytes", cure="split it", code="LF-BAI2-SIZE")
+    if data.count(b"\n") > LINES_MAX:
+        raise FileRefused(f"the file has more than {LINES_MAX} lines", cure="split it", code="LF-BAI2-SIZE")
     if not seems(data):
         raise FileRefused(
             "the file does not begin with a BAI2 file header (01)",

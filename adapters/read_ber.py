@@ -17,6 +17,7 @@ from adapters.tree import Broken, Element
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
 RECORD_BYTES_MAX = 64 * 1024
+RECORDS_MAX = 1_000_000
 DEPTH_MAX = 16
 ELEMENTS_MAX = 4096
 """Most elements of one record."""
@@ -73,9 +74,15 @@ def read(data: bytes, source: Source) -> Iterator[Element | Broken]:
 
 
 def _records(data: bytes) -> Iterator[Element | Broken]:
-    place = 0
+    place = count = 0
     while (record := _RECORD.search(data, place)) is not None:
-        place = record.start()
+        place, count = record.start(), count + 1
+        if count > RECORDS_MAX:
+            refused = _refused(
+                f"the file has more than {RECORDS_MAX} records; these and the rest were not read", "LF-BER-SIZE"
+            )
+            yield Broken(1, place, len(data), refused)
+            return
         reader = _Reader(data, place, len(data))
         try:
             node = reader.element(1)

@@ -15,6 +15,7 @@ from adapters.tree import Broken, Element
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
 MESSAGE_BYTES_MAX = 256 * 1024
+MESSAGES_MAX = 250_000
 TAGS_MAX = 512
 
 _TAG = re.compile(r"\{([0-9]{4})\}")
@@ -81,6 +82,8 @@ def read(data: bytes, source: Source) -> Iterator[Element | Broken]:
         raise FileRefused(
             "the file holds no Fedwire message", cure="give the file as the bank sent it", code="LF-FEDWIRE-NO-MESSAGE"
         )
+    if len(starts) > MESSAGES_MAX:
+        raise FileRefused(f"the file has more than {MESSAGES_MAX} messages", cure="split it", code="LF-FEDWIRE-SIZE")
     return _messages(data, structure, starts)
 
 

@@ -19,6 +19,7 @@ from adapters.tree import Broken, Element
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+MESSAGES_MAX = 250_000
 FIELDS_MAX = 100_000
 """Most fields of one message; a real MT940 has at most some 2000 characters, exports of banks have more."""
 
@@ -114,6 +115,8 @@ def read(data: bytes, source: Source) -> Iterator[Element | Broken]:
         raise FileRefused(
             "the file holds no SWIFT message", cure="give the file as the bank sent it", code="LF-FIN-NO-MESSAGE"
         )
+    if max(structure.count("{1:"), structure.count("\n-"), structure.count("\n:20:")) > MESSAGES_MAX:
+        raise FileRefused(f"the file has more than {MESSAGES_MAX} messages", cure="split it", code="LF-FIN-SIZE")
     return _File(structure, text, begin, bare=bare).documents()
 
 

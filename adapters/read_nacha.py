@@ -19,6 +19,7 @@ from adapters.profile import Source
 from adapters.tree import Broken, Element
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
+LINES_MAX = 1_000_000
 ENTRIES_MAX = 100_000
 """Most entries and addenda of one batch."""
 
@@ -86,6 +87,8 @@ def read(data: bytes, source: Source) -> Iterator[Element | Broken]:
     del source
     if len(data) > FILE_BYTES_MAX:
         raise FileRefused(f"the file has more than {FILE_BYTES_MAX} bytes", cure="split it", code="LF-NACHA-SIZE")
+    if data.count(b"\n") > LINES_MAX:
+        raise FileRefused(f"the file has more than {LINES_MAX} lines", cure="split it", code="LF-NACHA-SIZE")
     if not data.strip():
         raise FileRefused("the file is empty", cure="export it again", code="LF-FILE-EMPTY")
     return _File(data).batches()

@@ -138,6 +138,11 @@ def test_limits_have_names_and_are_kept(monkeypatch):
     assert codes(FILE) == ["account"]
     monkeypatch.setattr(read_bai2, "RECORDS_MAX", 3)
     assert codes(FILE) == ["LF-BAI2-SIZE"]
+    monkeypatch.setattr(read_bai2, "LINES_MAX", 8)
+    assert codes(FILE) == ["LF-BAI2-SIZE"]
+    monkeypatch.setattr(read_bai2, "LINES_MAX", 7)
+    with pytest.raises(FileRefused, match="lines"):
+        pieces(FILE)
     with pytest.raises(FileRefused, match="file header"):
         pieces("00,0004,1/2/345,06/0321,0829,001,80,1,2/\n")
     monkeypatch.setattr(read_bai2, "FILE_BYTES_MAX", len(FILE) - 1)

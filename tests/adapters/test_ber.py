@@ -198,6 +198,10 @@ def test_limits_have_names_and_are_kept(monkeypatch):
     assert codes(CALL) == ["moCallRecord"]
     monkeypatch.setattr(read_ber, "RECORD_BYTES_MAX", len(CALL) - 1)
     assert codes(CALL) == ["LF-BER-SIZE"]
+    monkeypatch.setattr(read_ber, "RECORD_BYTES_MAX", len(CALL))
+    monkeypatch.setattr(read_ber, "RECORDS_MAX", 2)
+    assert codes(CALL * 2) == ["moCallRecord"] * 2
+    assert codes(CALL * 3) == [*["moCallRecord"] * 2, "LF-BER-SIZE"]
     monkeypatch.setattr(read_ber, "FILE_BYTES_MAX", len(CALL) - 1)
     with pytest.raises(FileRefused, match="more than"):
         pieces(CALL)

@@ -90,6 +90,10 @@ def test_limits_have_names_and_are_kept(monkeypatch):
     assert codes(MESSAGE) == ["LF-FEDWIRE-SIZE"]
     monkeypatch.setattr(read_fedwire, "MESSAGE_BYTES_MAX", len(MESSAGE) - 1)
     assert codes(MESSAGE) == ["LF-FEDWIRE-SIZE"]
+    monkeypatch.setattr(read_fedwire, "MESSAGES_MAX", 2)
+    assert codes(MESSAGE * 2) == ["LF-FEDWIRE-SIZE"] * 2
+    with pytest.raises(FileRefused, match="messages"):
+        pieces(MESSAGE * 3)
     with pytest.raises(FileRefused, match="no Fedwire message"):
         pieces("{}")
     monkeypatch.setattr(read_fedwire, "FILE_BYTES_MAX", len(MESSAGE) - 1)

@@ -191,6 +191,10 @@ def test_limits_have_names_and_are_kept(monkeypatch):
     monkeypatch.setattr(fin_statement, "PAGES_MAX", 1)
     monkeypatch.setattr(read_fin, "FIELDS_MAX", 100)
     assert codes(golden("swift-mt940.golden/pages.fin"))[0] == "LF-FIN-SIZE"
+    monkeypatch.setattr(read_fin, "MESSAGES_MAX", 2)
+    assert codes(text * 2) == ["MT103"] * 2
+    with pytest.raises(FileRefused, match="messages"):
+        pieces(text * 3)
     monkeypatch.setattr(read_fin, "FILE_BYTES_MAX", len(text) - 1)
     with pytest.raises(FileRefused):
         pieces(text)

@@ -116,6 +116,11 @@ def test_an_empty_file_and_one_too_large_are_refused(monkeypatch):
     assert codes(lines()) == ["batch"]
     monkeypatch.setattr(read_nacha, "ENTRIES_MAX", 1)
     assert codes(lines()) == ["LF-NACHA-SIZE"]
+    monkeypatch.setattr(read_nacha, "LINES_MAX", 6)
+    assert codes(lines()) == ["LF-NACHA-SIZE"]
+    monkeypatch.setattr(read_nacha, "LINES_MAX", 5)
+    with pytest.raises(FileRefused, match="lines"):
+        pieces(lines())
     monkeypatch.setattr(read_nacha, "FILE_BYTES_MAX", len(lines()) - 1)
     with pytest.raises(FileRefused, match="more than"):
         pieces(lines())
