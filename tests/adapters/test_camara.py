@@ -209,6 +209,46 @@ def test_every_sample_converts_or_says_why_not():
     assert tried > 0
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"phoneNumber": NUMBER, "displayName": "Demo", "expiresAt": "2027-01-01"},
+        {"phoneNumber": NUMBER, "maxAge": 24, "device": "x"},
+        {"device": {"phoneNumber": NUMBER}, "queryType": "IMEIBIND"},
+    ],
+)
+def test_a_request_with_a_member_too_many_is_none(content):
+    """The interfaces take no member that they do not declare; neither is the body of another interface taken for theirs."""
+    found = identify(json.dumps(content).encode())
+    assert found.refused is not None
+    assert found.refused.code == "LF-FILE-UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("text", "utc_ms", "source", "precision"),
+    [
+        ("2026-11-18T07:37:53Z", 1794987473000, common_pb2.ZONE_SOURCE_VALUE, common_pb2.TIME_PRECISION_SECOND),
+        ("2026-11-18T07:37:53.471829+08:00", 1794958673471, common_pb2.ZONE_SOURCE_VALUE, common_pb2.TIME_PRECISION_MILLISECOND),
+        ("2026-11-18t07:37:53.5-02:30", 1794996473500, common_pb2.ZONE_SOURCE_VALUE, common_pb2.TIME_PRECISION_MILLISECOND),
+        ("2026-11-18T07:37:53", 1794987473000, common_pb2.ZONE_SOURCE_PROFILE, common_pb2.TIME_PRECISION_SECOND),
+    ],
+)  # fmt: skip
+def test_a_moment_keeps_its_offset_and_its_text(text, utc_ms, source, precision):
+    """The offset that a moment has is counted in, one that it lacks is the profile's, and what is finer stays in the text."""
+    moment = body({"latestSimChange": text}, "camara-sim-swap").message.checks[0].at
+    assert (moment.utc_ms, moment.zone_source, moment.precision, moment.raw) == (utc_ms, source, precision, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-18T24:00:00Z", "2026-11-18T07:37Z", "2026-11-18T07:37:53+15:00", "2026-11-18T07:37:53+0800"]
+)
+def test_a_moment_that_never_was_is_refused(text):
+    """No hour 24, no time without seconds, no offset beyond those on Earth, none without its colon."""
+    found = body({"latestSimChange": text}, "camara-sim-swap")
+    assert isinstance(found, HeldBack)
+    assert found.code == "LF-ROW-DATE"
+
+
 def test_the_body_of_another_interface_is_none():
     """What is no body of the interface is refused as a file or held back, never guessed at."""
     with pytest.raises(FileRefused) as error:
