@@ -157,7 +157,7 @@ def leftovers(document: Document, profile: Profile, chain: Chain | None = None) 
     ]
 
 
-def _unread(read: set[int], below: Chain, passed: set[int], unread: list[Chain]) -> None:
+def _unread(read: set[int], below: Chain, passed: frozenset[int], unread: list[Chain]) -> None:
     element = below[-1]
     if element.text and id(element) not in read and not element.text.isspace() and element.name != ATTRIBUTE_NAMESPACE:
         unread.append(below)

@@ -2,7 +2,8 @@
 
 from adapters.errors import RowRefused
 from adapters.model import Fault
-from adapters.plan import Cells, Plan
+from adapters.plan import Plan
+from adapters.verbs import Cells
 
 
 def other_faults(plan: Plan, cells: Cells) -> tuple[Fault, ...]:

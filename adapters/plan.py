@@ -4,7 +4,6 @@ A record's cells are a list of texts, whatever the format; `columns` says which 
 dicts, which protobuf takes whole.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -15,6 +14,7 @@ from google.protobuf.message import Message
 
 from adapters.amounts import decimals_of, read_currency, read_magnitude, read_money
 from adapters.errors import ProfileRefused, RowRefused
+from adapters.fills import checked, constant, filled, several, to_number
 from adapters.kinds import (
     Notes,
     Read,
@@ -28,7 +28,6 @@ from adapters.kinds import (
     read_id,
     read_integer,
     read_text,
-    refuse,
     tidy,
 )
 from adapters.model import Lineage
@@ -37,13 +36,10 @@ from adapters.papers import paper_names, read_paper
 from adapters.phones import read_phone, read_tn
 from adapters.profile import Mapping_, Profile, ProfileFile
 from adapters.stix_pattern import read_pattern
-from adapters.tree import texts_of
-from adapters.verbs import FORM, chosen, signed, taken, when, with_year
+from adapters.verbs import Cells, Fill, chosen, signed, taken, when, with_year
 from schemas import registry
 from schemas.errors import UnknownType
 
-Cells = Sequence[str]
-Fill = Callable[[Cells, Notes], Any]
 Ranges = Sequence[tuple[int, int]]
 
 ITSELF = "."
@@ -225,12 +221,12 @@ def _step(
     places = tuple(columns[source] for source in verbs.sources if source in columns)
     setting = Setting(path, verbs, file)
     if verbs.const:
-        value = _constant(verbs.const, leaf)
+        value = constant(verbs.const, leaf)
         fill: Fill = lambda _cells, _notes: value  # noqa: E731 - a step of its own
         conditional = verbs.when is not None
         return Step(when(fill, verbs, columns), tuple(parents), name, path, "", (), "", "const", conditional)
     if verbs.choose:
-        fill = when(chosen(verbs, partial(_constant, leaf=leaf), columns), verbs, columns)
+        fill = when(chosen(verbs, partial(constant, leaf=leaf), columns), verbs, columns)
         return Step(fill, tuple(parents), name, path, "", (), "", "choose", conditional=True)
     if not places and not verbs.check.required:
         return None
@@ -241,12 +237,10 @@ def _step(
         raise ProfileRefused(f"{path}: {kind} is no kind", cure=f"it is one of {', '.join(READERS)}")
     read = READERS[kind][0](replace(setting, path=path))
     if leaf.enum_type is not None:
-        read = _to_number(read, leaf)
-    read = taken(_checked(read, verbs), verbs)
+        read = to_number(read, leaf)
+    read = taken(checked(read, verbs), verbs)
     nulls = frozenset(file.source.null)
-    fill = (
-        _several(read, places[0], verbs, nulls) if _is_list(path, leaf, verbs) else _filled(read, places, verbs, nulls)
-    )
+    fill = several(read, places[0], verbs, nulls) if _is_list(path, leaf, verbs) else filled(read, places, verbs, nulls)
     if verbs.parse.currency_from in columns:
         fill = _with_currency(places, setting, columns[verbs.parse.currency_from])
     if verbs.parse.negative is not None and verbs.parse.negative.source in columns:
@@ -265,109 +259,6 @@ def _is_list(path: str, leaf: FieldDescriptor, verbs: Mapping_) -> bool:
     return whole and verbs.split is None and isinstance(verbs.source, str)
 
 
-def _constant(text: str, leaf: FieldDescriptor) -> Any:
-    if leaf.enum_type is not None:
-        return leaf.enum_type.values_by_name[text].number
-    if leaf.type == leaf.TYPE_BOOL:
-        return text == "true"
-    return text if leaf.type == leaf.TYPE_STRING else int(text)
-
-
-def _to_number(read: Read, leaf: FieldDescriptor) -> Read:
-    assert leaf.enum_type is not None, "asked before"
-    numbers = {name: value.number for name, value in leaf.enum_type.values_by_name.items()}
-
-    def read_enum(text: str, notes: Notes) -> int | None:
-        name = read(text, notes)
-        return None if name is None else numbers[name]
-
-    return read_enum
-
-
-def _checked(read: Read, verbs: Mapping_) -> Read:
-    if not verbs.check.pattern:
-        return read
-    matches = re.compile(verbs.check.pattern).fullmatch
-
-    def read_checked(text: str, notes: Notes) -> Any:
-        if matches(text) is None:
-            raise refuse(FORM)
-        return read(text, notes)
-
-    return read_checked
-
-
-_MISSING = ("LF-ROW-MISSING", "is empty, and it must not be", "fill it in at the source")
-
-
-def _filled(read: Read, places: tuple[int, ...], verbs: Mapping_, nulls: frozenset[str]) -> Fill:
-    required = verbs.check.required
-    if len(places) > 1 or verbs.joins:
-        return _joined(read, places, verbs, nulls)
-    if verbs.split is not None:
-        return _cut(read, places[0], verbs, nulls)
-    place = places[0]
-
-    def fill(cells: Cells, notes: Notes) -> Any:
-        text = cells[place].strip()
-        if not text.isprintable():
-            text = tidy(text)
-        if text not in nulls:
-            return read(text, notes)
-        if required:
-            raise refuse(_MISSING)
-        return None
-
-    return fill
-
-
-def _joined(read: Read, places: tuple[int, ...], verbs: Mapping_, nulls: frozenset[str]) -> Fill:
-    in_full = verbs.parse.kind == "paper"  # a paper without a name is a paper all the same
-
-    def fill(cells: Cells, notes: Notes) -> Any:
-        every = [tidy(text) for place in places for text in texts_of(cells[place])]
-        texts = [text for text in every if text not in nulls]
-        if texts and in_full:
-            return read(verbs.join.join(every), notes)
-        if texts:
-            return read(verbs.join.join(texts), notes)
-        if verbs.check.required:
-            raise refuse(_MISSING)
-        return None
-
-    return fill
-
-
-def _several(read: Read, place: int, verbs: Mapping_, nulls: frozenset[str]) -> Fill:
-    def fill(cells: Cells, notes: Notes) -> Any:
-        texts = [text for one in texts_of(cells[place]) if (text := tidy(one)) not in nulls]
-        if not texts and verbs.check.required:
-            raise refuse(_MISSING)
-        found = [value for text in texts if (value := read(text, notes)) is not None]
-        return found or None
-
-    return fill
-
-
-def _cut(read: Read, place: int, verbs: Mapping_, nulls: frozenset[str]) -> Fill:
-    assert verbs.split is not None, "asked before"
-    cut, part = re.compile(f"[{re.escape(verbs.split.at)}]").split, verbs.split.part
-
-    def fill(cells: Cells, notes: Notes) -> Any:
-        text = tidy(cells[place])
-        pieces = cut(text) if text not in nulls else []
-        if part is not None:
-            pieces = pieces[part : part + 1]
-        found = [read(bare, notes) for piece in pieces if (bare := piece.strip()) not in nulls]
-        if not found and verbs.check.required:
-            raise refuse(_MISSING)
-        if not found:
-            return None
-        return found if part is None else found[0]
-
-    return fill
-
-
 def _with_currency(places: tuple[int, ...], setting: Setting, place: int) -> Fill:
     """Return what fills an amount whose currency the record names: that also says how many decimal places it has."""
     verbs, nulls = setting.verbs, frozenset(setting.profile.source.null)
@@ -382,7 +273,7 @@ def _with_currency(places: tuple[int, ...], setting: Setting, place: int) -> Fil
         fill = fills.get(decimals)
         if fill is None:
             read = READERS[verbs.parse.kind][0](replace(setting, verbs=verbs.model_copy(update={"scale": decimals})))
-            fill = fills[decimals] = _filled(taken(_checked(read, verbs), verbs), places, verbs, nulls)
+            fill = fills[decimals] = filled(taken(checked(read, verbs), verbs), places, verbs, nulls)
         money = fill(cells, notes)
         return {"minor_units": money["minor_units"], "currency": currency} if money is not None and currency else money
 

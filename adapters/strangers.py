@@ -2,10 +2,10 @@
 
 from adapters.kinds import Notes, tidy
 from adapters.model import RowWarning
-from adapters.plan import Cells
 from adapters.profile import Profile
 from adapters.table import NOTE, Table
 from adapters.tree_plan import looked_at
+from adapters.verbs import Cells
 
 Strangers = list[tuple[int, RowWarning]]
 

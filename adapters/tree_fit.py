@@ -1,14 +1,18 @@
 """How well a tree-shaped file fits a dialect: whether its records are there, and how many of the paths have text."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 
 from adapters.document import Document, matched
 from adapters.errors import FileRefused, RowRefused
 from adapters.model import Fit
+from adapters.paths import Chain
 from adapters.profile import Profile
 from adapters.readers import READERS
 from adapters.tree import Broken, Element
 from adapters.tree_map import kinds_read, read_part
+from adapters.tree_plan import Kind
 
 LOOKED_AT_MAX = 16
 """Most documents of a file, and records of each, that are looked at."""
@@ -75,6 +79,7 @@ def _fit(profile: Profile, document: Document) -> Fit | None:
                 whole = True
             except RowRefused as error:  # a record that is held back fits, unless it has not what a record must have
                 whole = whole or error.code != _MISSING
+                document.read.update(_found(kind, document, chain))
             have = max(have, len(document.read))
     texts = _texts(groups[0][0][-1])
     sure = min(1.0, len(document.read) / texts) if texts else 0.0
@@ -88,6 +93,13 @@ def _fit(profile: Profile, document: Document) -> Fit | None:
         why.append("its namespace is one that the dialect reads")
     score = _BASE + have + (_CODE if source.code_from else 0) + (_NAMESPACE if source.namespace else 0)
     return Fit(profile.name, score, 1.0 if source.code_from else round(sure, 2), tuple(why))
+
+
+def _found(kind: Kind, document: Document, chain: Chain) -> Iterator[int]:
+    """Yield what the paths of a record lead to that could not be read, by id."""
+    with suppress(RowRefused):
+        for elements in kind.part.cells(document.finder, chain)[1]:
+            yield from map(id, elements)
 
 
 def _texts(element: Element) -> int:

@@ -219,11 +219,11 @@ def read_part(
 ) -> dict[str, Any]:
     """Return what the message, or an element of a list, is built from. RowRefused."""
     cells, found = part.cells(document.finder, chain)
+    values = part.plan.values(cells, notes)
     unread = part.unread(cells) if part.guarded else frozenset()
     for place, elements in enumerate(found):
         if elements and place not in unread:
             document.read.update(map(id, elements))
-    values = part.plan.values(cells, notes)
     if seen is not None:
         seen.append(Seen(prefix, part, cells, found))
     for lists in part.by_name:

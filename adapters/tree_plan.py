@@ -16,9 +16,10 @@ from google.protobuf.message_factory import GetMessageClass
 from adapters.conditions import Condition, condition
 from adapters.errors import ProfileRefused, RowRefused
 from adapters.paths import Chain, Finder, Path, alternatives
-from adapters.plan import ITSELF, Fill, Plan, field_at, plan_of
+from adapters.plan import ITSELF, Plan, field_at, plan_of
 from adapters.profile import Each, Mapping_, Profile, Record
 from adapters.tree import Element, Several
+from adapters.verbs import Fill
 from schemas import registry
 from schemas.errors import UnknownType
 from schemas.v1 import field_class_pb2
