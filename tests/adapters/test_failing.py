@@ -3,6 +3,7 @@
 import codecs
 import io
 
+import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,3 +108,51 @@ def test_nothing_breaks_out_of_the_page(name, count):
     page = report.html(found, name)
     assert page.count("<table>") == (4 if count else 0)
     assert page.count("<td>") == count * 11 + (6 if count else 0)
+
+
+def test_a_workbook_of_failing_rows_holds_texts_and_is_read_by_the_same_profile():
+    """Each failing row with line, reason and cure; mended and dropped again, it is the row that would have been right at once."""
+    data = notice(RUINED, NOTICE_ROW, '"open,1\n', ("x",), (*NOTICE_ROW[:5], "much", "2026-02-30", *NOTICE_ROW[7:]))
+    made, tally = failing(data, workbook=True)
+    sheet = openpyxl.load_workbook(io.BytesIO(made)).active
+    rows = [[cell.value or "" for cell in row] for row in sheet.iter_rows()]
+    assert rows[0] == [*NOTICE_HEADER, f"{NOTE} line", f"{NOTE} reason", f"{NOTE} cure"]
+    assert [row[-3] for row in rows[1:]] == ["2", "4", "6", "7"]
+    assert all(cell.data_type == "s" or cell.value is None for row in sheet.iter_rows() for cell in row)
+    assert [row[-2].partition(":")[0] for row in rows[1:]] == [item["code"] for item in tally.refused]
+    assert "余额" in rows[4][-2]
+    assert "开户日期" in rows[4][-2], "both faults are named"
+    again = read(made)
+    assert next(row.code for row in again if isinstance(row, HeldBack)) == "LF-ROW-LOSSY-NUMBER"
+    assert len(again) == 4
+    sheet["A2"] = NOTICE_ROW[0]
+    out = io.BytesIO()
+    sheet.parent.save(out)
+    (whole,) = read(notice(NOTICE_ROW))
+    mended = read(out.getvalue())[0]
+    assert isinstance(mended, Converted), mended
+    assert not mended.warnings
+    assert mended.identity == whole.identity
+
+
+def test_a_number_typed_into_that_workbook_is_refused_as_any_other():
+    """A program that turned an account into a number has lost digits: the row is held back again."""
+    made, _ = failing(notice(RUINED), workbook=True)
+    book = openpyxl.load_workbook(io.BytesIO(made))
+    book.active["A2"] = float(NOTICE_ROW[0])
+    out = io.BytesIO()
+    book.save(out)
+    (row,) = read(out.getvalue())
+    assert isinstance(row, HeldBack)
+    assert row.code == "LF-ROW-LOSSY-NUMBER"
+
+
+def test_a_row_that_is_too_large_is_named_and_not_written():
+    """Half of it could pass for the whole."""
+    data = notice(NOTICE_ROW, "y" * 300_000)
+    table, _ = failing(data)
+    made, _ = failing(data, workbook=True)
+    assert b"LF-ROW-SIZE" in table
+    assert b"yyy" not in table
+    sheet = openpyxl.load_workbook(io.BytesIO(made)).active
+    assert not any(cell.value for cell in sheet[2][: len(NOTICE_HEADER)])

@@ -1,5 +1,7 @@
 """Failing rows are mended and dropped again: only what changed goes out."""
 
+import openpyxl
+
 from tests.adapters.files import DEMO
 from tests.cli.conftest import lianfang
 
@@ -16,8 +18,8 @@ def test_mended_rows_go_out_once_from_wherever_they_are_mended(desks, tmp_path):
     original, bad = tmp_path / "a.csv", tmp_path / "bad.csv"
     original.write_text(HEADER + GOOD + "".join(RUINED), "utf-8")
 
-    def counts(path):
-        value = desks.at("bank-a", "send", path, *STATED).value
+    def counts(path, *more):
+        value = desks.at("bank-a", "send", path, *STATED, *more).value
         return [len(value[name]) for name in COUNTED]
 
     assert counts(original) == [1, 0, 2, 0]
@@ -28,6 +30,36 @@ def test_mended_rows_go_out_once_from_wherever_they_are_mended(desks, tmp_path):
     assert counts(bad) == [0, 1, 1, 0]
     original.write_text(HEADER + GOOD + MENDED + RUINED[1], "utf-8")
     assert counts(original) == [0, 2, 1, 0]
+    original.write_text(HEADER + GOOD + MENDED + RUINED[1], "gb18030")
+    assert counts(original) == [0, 2, 1, 0], "another encoding makes no other row"
+    book = tmp_path / "bad.xlsx"
+    assert lianfang("map", "check", "auto", original, "--rows-out", book, "--json").code == 3
+    sheet = openpyxl.load_workbook(book)
+    sheet.active["D2"] = "5.53"
+    sheet.active.append(GOOD.strip().split(","))
+    sheet.save(book)
+    assert counts(book, "--profile", "bank-notice-csv") == [1, 1, 0, 0], "what was mended goes, what was sent does not"
+
+
+def test_progress_is_said_on_standard_error_when_it_is_wanted(tmp_path):
+    """Part of the bytes, rows and their rate; the messages are the same with and without it."""
+    file, out = tmp_path / "a.csv", tmp_path / "m.jsonl"
+    file.write_text(HEADER + GOOD * 3 + RUINED[0], "utf-8")
+    typed = lianfang("map", "convert", "bank-notice-csv", file, "--out", out, "--progress", "--json")
+    assert (typed.code, typed.value["rows_in"], typed.value["refused_count"]) == (3, 4, 1)
+    assert "100%, 4 rows, " in typed.err
+    with_progress = out.read_bytes()
+    quiet = lianfang("map", "convert", "bank-notice-csv", file, "--out", out, "--json")
+    assert "rows/s" not in quiet.err
+    assert out.read_bytes() == with_progress
+
+
+def test_columns_that_are_not_carried_are_listed_once(tmp_path):
+    """A column that nobody knows is named in the summary, with how many rows have something in it."""
+    file = tmp_path / "a.csv"
+    file.write_text(HEADER.strip() + ",Shoe Size\n" + GOOD.strip() + ",43\n" + GOOD.strip() + ",\n", "utf-8")
+    typed = lianfang("map", "check", "bank-notice-csv", file, "--json")
+    assert typed.value["not_carried"] == [{"cause": "column Shoe Size has no place in the message", "rows": 1}]
 
 
 def test_a_page_is_written_of_what_was_found(tmp_path):
