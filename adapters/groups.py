@@ -1,7 +1,8 @@
 """Tables whose lines belong together: the lines of one subject, or of a whole file, become one message.
 
 - A record is all readable lines of one subject, up to the most that a message holds; then the next record begins.
-- A line that cannot be read is a record of its own, held back; it costs its neighbours nothing.
+- A line that cannot be read, or that the message's list does not take, is a record of its own, held back; it costs its
+  neighbours nothing.
 - At most `BUFFERED_MAX` lines wait for their like; then the oldest subject's record is finished, so memory stays flat.
 """
 
@@ -14,14 +15,18 @@ from typing import Any
 from adapters.errors import RowRefused
 from adapters.faults import other_faults
 from adapters.kinds import tidy
-from adapters.lines import Row
+from adapters.lines import Cells, Row
 from adapters.model import Converted, HeldBack, Lineage, RowWarning
 from adapters.plan import Plan
 from adapters.profile import Profile
 from adapters.provenance import held_back
+from adapters.strangers import Strangers, strangers_of
 from adapters.table import Likeness, Table, ranges_of
+from schemas import checks
 
 BUFFERED_MAX = 65_536
+_SHORT_CHARACTERS = 20
+"""A text of so many characters, in UTF-8, fits every field that holds texts."""
 
 
 @dataclass
@@ -31,6 +36,20 @@ class _Group:
     values: dict[str, Any]
     lines: list[Row] = field(default_factory=list)
     notes: list[RowWarning] = field(default_factory=list)
+    strange: dict[RowWarning, None] = field(default_factory=dict)
+    """Columns that are not carried and hold something in one of the lines: each once."""
+
+    def add(self, gathered: str, row: Row, values: dict[str, Any], notes: list[RowWarning]) -> None:
+        """Take one more line."""
+        self.values[gathered] += values.get(gathered, [])
+        self.lines.append(row)
+        self.notes += notes
+
+    def note_strange(self, strangers: Strangers, cells: Cells, nulls: frozenset[str]) -> None:
+        """Note the columns that are not carried, where a line has something there."""
+        for place, note in strangers:
+            if note not in self.strange and tidy(cells[place]) not in nulls:
+                self.strange[note] = None
 
 
 def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Converted | HeldBack]:
@@ -39,16 +58,14 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
     place = table.columns[source.group_by] if source.group_by else None
     parted = place is None and "part" in plan.message.DESCRIPTOR.fields_by_name
     part = 0
-    likeness = Likeness(table)
+    likeness, strangers = Likeness(table), strangers_of(profile, table)
     open_groups: dict[str, _Group] = {}
     records = count(1)
     waiting = 0
     for row in table.rows:
         notes: list[RowWarning] = []
         try:
-            if row.refused is not None:
-                raise row.refused
-            values = plan.values(row.cells, notes)
+            values = _values(plan, source.group_as, row, notes)
         except RowRefused as error:
             held = held_back(error, next(records), row.line, row.raw)
             if row.refused is None:
@@ -57,9 +74,8 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
             continue
         subject = tidy(row.cells[place]) if place is not None else ""
         group = open_groups.setdefault(subject, _Group({**values, source.group_as: []}))
-        group.values[source.group_as] += values.get(source.group_as, [])
-        group.lines.append(row)
-        group.notes += notes
+        group.add(source.group_as, row, values, notes)
+        group.note_strange(strangers, row.cells, plan.nulls)
         waiting += 1
         full = subject if len(group.lines) == source.group_max else None
         if full is None and waiting == BUFFERED_MAX:
@@ -76,13 +92,31 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
         yield _finished(group, plan, table, base, next(records))
 
 
+def _values(plan: Plan, gathered: str, row: Row, notes: list[RowWarning]) -> dict[str, Any]:
+    """Return what a line says. RowRefused."""
+    if row.refused is not None:
+        raise row.refused
+    values = plan.values(row.cells, notes)
+    if max(map(len, row.cells)) > _SHORT_CHARACTERS:
+        _require_fitting(plan, gathered, values)
+    return values
+
+
+def _require_fitting(plan: Plan, gathered: str, values: dict[str, Any]) -> None:
+    """Check a line's element of the list before it joins its group, as the whole message will be checked. RowRefused."""
+    for broken in checks.violations(plan.message(**{gathered: values.get(gathered, [])})):
+        if broken.path.startswith(f"{gathered}["):
+            raise RowRefused(broken.cause, cure=broken.cure, code=broken.rule)
+
+
 def _finished(group: _Group, plan: Plan, table: Table, base: dict[str, Any], record: int) -> Converted:
     line, lines = group.lines[0].line, tuple(group.lines)
-    codes = list(dict.fromkeys(note.code for note in group.notes))
+    notes = (*group.notes, *group.strange)
+    codes = list(dict.fromkeys(note.code for note in notes))
     group.values["provenance"] = {**base, "record": record, "line": line, "warnings": codes}
     trace, like = partial(_lineage, plan, table, lines, record), partial(_likeness, table, lines)
     raw = b"".join(row.raw for row in lines)
-    return Converted(plan.message(**group.values), record, line, raw, tuple(group.notes), trace, b"", like)
+    return Converted(plan.message(**group.values), record, line, raw, notes, trace, b"", like)
 
 
 def _likeness(table: Table, lines: tuple[Row, ...]) -> bytes:

@@ -296,3 +296,22 @@ def test_accounts_of_the_samples_own_making_are_valid():
     (one,) = golden("spdb-debit-xls", "good")
     assert one.message.account.number == ACCOUNT
     assert not one.warnings
+
+
+def test_a_movement_that_breaks_a_check_costs_its_own_row_and_not_the_statement():
+    """A text longer than the language takes holds one row back; the others are one message."""
+    header = "Date,Description,Billing amount,Billing currency,Balance,Balance currency\n"
+    rows = [f"24/11/2026,{text},-1.00,HKD,1.00,HKD\n" for text in ("a", "b" * 513, "c" * 512)]
+    held, one = read((header + "".join(rows)).encode(), "hsbc-hk-debit-csv")
+    assert (held.code, held.line) == ("TransactionRecord.summary.max_bytes", 3)
+    assert "b" * 9 not in held.cause
+    assert [movement.summary[0] for movement in one.message.transactions] == ["a", "c"]
+
+
+def test_a_column_that_is_not_carried_is_named_once_for_a_statement():
+    """Every column that the message has no place for is named, whether the profile knows it or not."""
+    header = "Date,Description,Billing amount,Billing currency,Balance,Balance currency,Colour\n"
+    (one,) = read((header + "24/11/2026,a,-1.00,HKD,1.00,HKD,red\n" * 3).encode(), "hsbc-hk-debit-csv")
+    assert [note.cause for note in one.warnings] == ["column Colour has no place in the message"]
+    (calls,) = golden("cisco-cucm-cdr-csv", "good")
+    assert "column origCause_value has no place in the message" in {note.cause for note in calls.warnings}
