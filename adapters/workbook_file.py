@@ -44,6 +44,8 @@ _KEPT = re.compile(
 """Parts of the archive that hold cells, or lead to them."""
 _SHEET_PART = re.compile(r"xl/worksheets/[^/]+\.xml", re.IGNORECASE)
 _REFERENCE = re.compile(rb"""\br\s*=\s*["']([A-Za-z]{0,8})([0-9]{1,12})["']""")
+_ERROR_CELL = re.compile(rb"""(<(?:[A-Za-z]+:)?c\s(?:[^>]*\s)?t\s*=\s*)["']e["']""")
+"""A cell that holds an error, such as #DIV/0!: it is read as that text, for the reader would make it empty."""
 _A = ord("A") - 1
 
 Cells = list[str]
@@ -180,6 +182,7 @@ def _kept(archive: zipfile.ZipFile) -> bytes:
             left -= len(content)
             if _SHEET_PART.fullmatch(part.filename):
                 extents.append(_extent(content))
+                content = _ERROR_CELL.sub(rb'\1"str"', content)
             kept.writestr(zipfile.ZipInfo(part.filename), content)
     _check_extents(extents)
     return out.getvalue()

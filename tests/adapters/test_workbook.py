@@ -9,6 +9,7 @@ import xlsxwriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
+from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from adapters import workbook_file
 from adapters.catalogue import load
@@ -310,6 +311,51 @@ def test_a_workbook_at_a_limit_is_read_and_one_beyond_it_is_not(monkeypatch, lim
     assert len(outcomes(data)) == 1
     monkeypatch.setattr(workbook_file, limit, edge - 1)
     assert refused(data).code == "LF-FILE-WORKBOOK-LIMIT"
+
+
+def test_parts_that_hold_cells_are_unpacked_up_to_a_limit(monkeypatch):
+    """At the edge it reads; one byte fewer allowed, it is refused."""
+    data = book(*GOOD)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        kept = [part for part in archive.infolist() if workbook_file._KEPT.fullmatch(part.filename)]
+    edge = sum(part.file_size for part in kept)
+    monkeypatch.setattr(workbook_file, "UNPACKED_BYTES_MAX", edge)
+    assert len(outcomes(data)) == 1
+    monkeypatch.setattr(workbook_file, "UNPACKED_BYTES_MAX", edge - 1)
+    assert refused(data).code == "LF-FILE-WORKBOOK-LIMIT"
+
+
+def test_an_archive_with_a_password_is_refused_as_encrypted():
+    """The mark stands in the archive's list of parts."""
+    data = bytearray(book(*GOOD))
+    at = data.find(b"PK\x01\x02")
+    while at >= 0:
+        data[at + 8] |= 1
+        at = data.find(b"PK\x01\x02", at + 1)
+    assert refused(bytes(data)).code == "LF-FILE-ENCRYPTED"
+
+
+def test_a_formula_that_failed_is_no_empty_cell():
+    """An error in an amount holds its row back; it is not read as no amount."""
+    out = io.BytesIO()
+    file = xlsxwriter.Workbook(out)
+    sheet = file.add_worksheet("A")
+    sheet.write_row(0, 0, HEADER)
+    sheet.write_string(1, 0, ACCOUNT)
+    sheet.write_formula(1, 1, "=1/0", None, "#DIV/0!")
+    file.close()
+    (found,) = outcomes(out.getvalue())
+    assert (found.code, found.column) == ("LF-ROW-AMOUNT", "金额")
+
+
+def test_days_are_counted_from_the_workbooks_own_beginning():
+    """A workbook may count its days from 1904."""
+    file = Workbook()
+    file.epoch = CALENDAR_MAC_1904
+    file.active.append([dt.date(2026, 1, 2)])
+    out = io.BytesIO()
+    file.save(out)
+    assert sheets_of(out.getvalue())[0].rows == [["2026-01-02"]]
 
 
 def test_strange_columns_are_warned_of_and_a_header_that_stands_twice_is_refused():
