@@ -1,0 +1,61 @@
+"""ISO 20022, read by a stranger: whose account stands on which side of what is reversed or returned."""
+
+import pytest
+
+from adapters.catalogue import profiles
+from tests.adapters.trees import one
+
+OWN, OTHER = "DE89370400440532013000", "FR1420041010050500013M02606"
+
+
+def account(iban):
+    """Return an account, or none."""
+    return f"<Id><IBAN>{iban}</IBAN></Id>"
+
+
+def movement(mark, debtor, creditor, *, reversal="", returned=""):
+    """Return the one movement of a statement of the own account, with its parties."""
+    sides = "".join(
+        f"<{tag}><Nm>{name}</Nm></{tag}>" + (f"<{tag}Acct>{account(iban)}</{tag}Acct>" if iban else "")
+        for tag, (name, iban) in {"Dbtr": debtor, "Cdtr": creditor}.items()
+    )
+    data = (
+        '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><GrpHdr><MsgId>M</MsgId></GrpHdr>'
+        f"<Stmt><Id>S</Id><Acct>{account(OWN)}</Acct><Ntry><Amt Ccy='EUR'>25.50</Amt><CdtDbtInd>{mark}</CdtDbtInd>{reversal}"
+        f"<Sts>BOOK</Sts><NtryDtls><TxDtls><RltdPties>{sides}</RltdPties>{returned}</TxDtls></NtryDtls></Ntry></Stmt>"
+        "</BkToCstmrStmt></Document>"
+    )
+    (item,) = one(profiles()["iso20022-statement"], data).message.transactions
+    return item
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        {"reversal": "<RvslInd>true</RvslInd>"},
+        {"returned": "<RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf>"},
+        {},
+    ],
+)
+def test_a_payment_that_comes_back_is_from_whom_it_went_to(back):
+    """A credit that undoes an own payment keeps its parties: the other side is the creditor, never the own account."""
+    item = movement("CRDT", ("Own Firm", OWN), ("Other Firm", OTHER), **back)
+    assert (item.counterparty.number, item.counterparty_name) == (OTHER, "Other Firm")
+
+
+def test_a_collection_that_comes_back_is_to_whom_it_came_from():
+    """A debit that undoes a collection keeps its parties: the other side is the debtor."""
+    item = movement("DBIT", ("Payer", ""), ("Own Firm", ""), returned="<RtrInf><Rsn><Cd>MD06</Cd></Rsn></RtrInf>")
+    assert item.counterparty_name == "Payer"
+
+
+def test_roles_that_a_bank_has_turned_round_already_are_left():
+    """Where the only account is that of the creditor of a returned debit, and it is another's, that is the other side."""
+    item = movement("DBIT", ("Own Firm", ""), ("Other", OTHER), returned="<RtrInf><Rsn><Cd>FR01</Cd></Rsn></RtrInf>")
+    assert (item.counterparty.number, item.counterparty_name) == (OTHER, "Other")
+
+
+@pytest.mark.parametrize(("mark", "name"), [("CRDT", "Payer"), ("DBIT", "Payee")])
+def test_the_other_side_of_a_plain_movement_is_told_by_its_mark(mark, name):
+    """The debtor of a credit, and the creditor of a debit."""
+    assert movement(mark, ("Payer", ""), ("Payee", "")).counterparty_name == name
