@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from adapters.amounts import decimals_of, write_money
 from adapters.errors import RowRefused
-from adapters.kinds import Setting, write_account
+from adapters.kinds import Setting, read_id, write_account
 from adapters.moments import read_instant, write_instant
 from adapters.plan import ITSELF
 from adapters.profile import Mapping_, ProfileFile, When
@@ -24,6 +24,7 @@ _CARRIES: dict[str, frozenset[str]] = {
     "account": frozenset({"scheme", "number", "sub_account", "masked"}),
     "bank": frozenset({"scheme", "code"}),
     "id": frozenset({"id_number", "id_checksum_bad"}),
+    "id of its form": frozenset({"id_number", "id_checksum_bad", "id_type"}),
     "money": frozenset({"minor_units", "currency", "currency_assumed"}),
     "instant": frozenset({"utc_ms", "precision", "zone_source", "zone", "raw"}),
     "code": frozenset({"scheme", "code", "raw"}),
@@ -89,7 +90,8 @@ class Carrier:
                 )
                 written.carried[path] = "paper"
             elif self._fits_beside(value, verbs, written) and self._put(value, verbs, slots[0], written):
-                written.carried[path] = verbs.parse.kind
+                told = verbs.parse.kind == "id" and _type_is_told(value, verbs, self._file)
+                written.carried[path] = "id of its form" if told else verbs.parse.kind
                 if verbs.parse.kind == "instant" and value.utc_ms % 1000 and not _has_parts(verbs, value, self._file):
                     written.inexact.append(f"{path}.utc_ms")
         for path, text in self._const.items():
@@ -153,6 +155,14 @@ class Carrier:
         prefix = next((mark for mark, name in verbs.parse.prefixes.items() if name == kind), "")
         name = paper.filename or "paper"
         return (name if name.startswith(prefix) else f"{prefix}-{name}"), base64.b64encode(paper.content).decode()
+
+
+def _type_is_told(value: Any, verbs: Mapping_, file: ProfileFile) -> bool:
+    """Say whether an identity number's form tells its type: who reads it finds the same."""
+    try:
+        return bool(read_id(Setting("", verbs, file))(value.id_number, [])["id_type"] == value.id_type)
+    except RowRefused:
+        return False
 
 
 def _unmapped(value: Any, table: Mapping[str, str]) -> str | None:

@@ -205,6 +205,7 @@ def test_the_polices_table_goes_both_ways():
     before = [one.message for one in golden("cn-police-transactions-csv", "gb18030")]
     assert [len(message.transactions) for message in before] == [2, 1]
     written = [write_table.write(which, message, {}) for message in before]
+    assert [one.loss for one in written] == [(), ()]
     after = [one.message for one in convert(which, write_table.joined(which, [one.data for one in written]))]
     for message in (*before, *after):
         message.ClearField("provenance")
