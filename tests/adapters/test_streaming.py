@@ -23,7 +23,7 @@ from tests.bench.bench_adapters import WIDE, file_of
 BANK = profile("bank-notice-csv")
 ROOT = Path(__file__).parents[2]
 _CHECKED = """
-import resource, sys
+import re, sys
 from adapters import profiles, summary
 from adapters.convert import convert
 from adapters.source_file import file_given
@@ -31,7 +31,7 @@ from pathlib import Path
 tally = summary.Tally()
 for _ in tally.over(convert(profiles()["bank-notice-csv"], file_given(Path(sys.argv[1])))):
     pass
-print(tally.rows_in, tally.messages, tally.refused_count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(tally.rows_in, tally.messages, tally.refused_count, re.findall(r"VmHWM:\\s+([0-9]+)", Path("/proc/self/status").read_text())[0])
 """
 
 
