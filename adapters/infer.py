@@ -8,6 +8,7 @@
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from adapters.known import Known, Vocabulary, plain, vocabulary
 from adapters.lines import Row, rows_of
 from adapters.looks import Look, look_at
 from adapters.profile import Mapping_, Source
-from adapters.source_file import Given, head_of, size_of
+from adapters.source_file import Given, head_of, size_of, whole
+from adapters.workbook_file import MARK_BYTES, is_workbook, sheets_of
 
 SAMPLE_ROWS_MAX = 2_000
 SAMPLE_BYTES_MAX = 4 * 1024 * 1024
@@ -31,6 +33,9 @@ _DELIMITERS = ",\t;|"
 _DELIMITER_ROWS = 200
 _NULLS = ("-", "--", "\\N", "NULL", "null", "N/A")
 _WIDTH_MIN = 2
+WORKBOOK = "workbook"
+"""What is said of a workbook in place of an encoding."""
+_SPACES = re.compile(r"\s+")
 _ISO_LETTERS = 3
 
 
@@ -92,10 +97,13 @@ class Proposal:
 
 def infer(data: Given, message: str, name: str, stated: Stated) -> Proposal:
     """Propose a profile for a table. FileRefused when it is none, or nothing in it is sure."""
-    encoding = encoding_of(data, ["utf-8-sig", "gb18030"])
-    delimiter, rows = _rows(data, encoding)
+    workbook = is_workbook(head_of(data, MARK_BYTES))
+    encoding = WORKBOOK if workbook else encoding_of(data, ["utf-8-sig", "gb18030"])
+    delimiter, rows = (",", _sheet(data)) if workbook else _rows(data, encoding)
     place = _header(rows)
-    headers = [identifier(tidy(cell)) for cell in rows[place]]
+    headers = [
+        _SPACES.sub(" ", name) if workbook else name for cell in rows[place] for name in [identifier(tidy(cell))]
+    ]
     below = [row for row in rows[place + 1 :] if len(row) == len(headers)]
     known = vocabulary(message)
     asked = _Asked(known, stated, _has_currency(headers, below, known))
@@ -111,9 +119,8 @@ def infer(data: Given, message: str, name: str, stated: Stated) -> Proposal:
     footers = [
         word for word in known.footers if any(row and tidy(row[0]).startswith(word) for row in rows[place + 1 :])
     ]
-    head = _Head(
-        name, message, "gb18030" if encoding == "gb18030" else "utf-8-sig", delimiter, place, nulls, footers, asked
-    )
+    written = {"utf-8": "utf-8-sig"}.get(encoding, encoding)
+    head = _Head(name, message, written, delimiter, place, nulls, footers, asked)
     return Proposal("\n".join(_toml(head, guesses)) + "\n", encoding, delimiter, place + 1, tuple(guesses))
 
 
@@ -124,6 +131,19 @@ def _rows(given: Given, encoding: str) -> tuple[str, list[list[str]]]:
         start = start[: start.rfind(b"\n") + 1]
     delimiter = _delimiter(start, encoding)
     return delimiter, [row.cells for row in islice(_cut(start, encoding, delimiter), SAMPLE_ROWS_MAX)]
+
+
+def _sheet(given: Given) -> list[list[str]]:
+    """Return the first rows of a workbook's only sheet with rows. FileRefused when there are several: which one, nobody says."""
+    sheets = sheets_of(whole(given))
+    if len(sheets) != 1:
+        names = ", ".join(sheet.name for sheet in sheets) or "none"
+        raise FileRefused(
+            f"a profile is proposed for one sheet, and these hold rows: {names}",
+            cure="leave one sheet in a copy of the workbook; a profile names further ones with [[source.sheet]]",
+            code="LF-FILE-SHEET",
+        )
+    return sheets[0].rows[:SAMPLE_ROWS_MAX]
 
 
 def _cut(data: bytes, encoding: str, delimiter: str) -> Iterator[Row]:
@@ -265,8 +285,12 @@ def _toml(head: _Head, guesses: list[Guess]) -> Iterator[str]:
         "# Proposed by `lianfang map infer`. What is commented out is not sure.",
     )
     yield from ("[profile]", f"name = {_text(head.name)}", 'version = "1"', f"title = {_text(head.name)}", "")
-    yield from ("[source]", 'format = "csv"', f"encodings = [{_text(head.encoding)}]")
-    yield from (f"delimiter = {_text(head.delimiter)}", f"null = {_text(head.nulls)}")
+    if head.encoding == WORKBOOK:
+        yield from ("[source]", 'format = "xlsx"')
+    else:
+        yield from ("[source]", 'format = "csv"', f"encodings = [{_text(head.encoding)}]")
+        yield f"delimiter = {_text(head.delimiter)}"
+    yield f"null = {_text(head.nulls)}"
     if head.footers:
         yield f"footer = {_text(head.footers)}  # a row that begins so, and lacks what is required, is no record"
     for key in ("zone", "currency", "region"):

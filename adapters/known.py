@@ -102,7 +102,7 @@ def vocabulary(message: str) -> Vocabulary:
     currency, currencies = {"currency", "币种"}, dict[str, str]()
     footers = dict[str, None]()
     for profile in profiles().values():
-        if profile.file.source.format != "csv" or profile.message != message:
+        if profile.file.source.format not in ("csv", "xlsx") or profile.message != message:
             continue
         for path, known in _of_profile(profile):
             key = path, repr((known.verbs.model_copy(update={"source": ""}), known.table))

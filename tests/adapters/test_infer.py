@@ -3,6 +3,7 @@
 import csv
 import io
 
+import openpyxl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -157,6 +158,29 @@ def test_what_is_no_table_or_says_nothing_is_refused(data, code):
     assert refused.value.code == code
 
 
+def test_a_workbook_is_proposed_like_a_table_and_read_by_its_profile():
+    """One sheet: the columns are those of the same table as text, and so are the messages; several sheets are for a person."""
+    book = openpyxl.Workbook()
+    for row in (NOTICE_HEADER, NOTICE_ROW):
+        book.active.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    proposal, columns = proposed(out.getvalue())
+    _, same = proposed(notice())
+    assert proposal.encoding == "workbook"
+    assert {name: item["field"] for name, item in columns.items()} == {
+        name: item["field"] for name, item in same.items()
+    }
+    (row,) = convert(load(proposal.toml), out.getvalue())
+    assert isinstance(row, Converted)
+    assert row.message.account.number == ACCOUNT
+    book.create_sheet("more").append(["x"])
+    book.save(out)
+    with pytest.raises(FileRefused) as refused:
+        infer(out.getvalue(), NOTICE, "mine", CHINA)
+    assert refused.value.code == "LF-FILE-SHEET"
+
+
 def test_an_unknown_message_is_refused():
     """A message that the shared language has not got is told."""
     with pytest.raises(ProfileRefused):
@@ -186,4 +210,5 @@ def test_whatever_comes_in_a_proposal_loads_and_reads_its_file(rows, noise, plac
         "LF-MAP-NOTHING-SURE",
         "LF-FILE-EMPTY",
         "LF-FILE-WORKBOOK",
+        "LF-FILE-WORKBOOK-DAMAGED",
     )
