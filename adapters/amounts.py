@@ -8,7 +8,27 @@ from adapters.profile import Mapping_
 
 _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _SCIENTIFIC = re.compile(r"[+-]?[0-9.]+[eE][+-]?[0-9]+")
-_SIGNS = "¥￥$€£"
+_DOLLARS = (
+    "USD",
+    "HKD",
+    "AUD",
+    "CAD",
+    "SGD",
+    "TWD",
+    "NZD",
+    "MXN",
+    "ARS",
+    "CLP",
+    "COP",
+    "BRL",
+    "JMD",
+    "TTD",
+    "BBD",
+    "FJD",
+)
+_SIGNS = {"¥": ("CNY", "JPY"), "￥": ("CNY", "JPY"), "$": _DOLLARS, "€": ("EUR",), "£": ("GBP",)}
+"""Signs before an amount, with the currencies that they can mean."""
+_SIGN_MARKS = "".join(_SIGNS)
 _MINOR_UNITS_MAX = 2**63 - 1
 _PLAIN_DIGITS = 19
 _MINOR_DIGITS = {
@@ -45,7 +65,7 @@ def _written_otherwise(text: str, decimals: int) -> int:
         negative, text = True, text[1:-1]
     elif text[:1] in "+-":
         negative, text = text[:1] == "-", text[1:]
-    text = text.strip(_SIGNS).removesuffix("元").strip()
+    text = text.strip(_SIGN_MARKS).removesuffix("元").strip()
     if text[:1] == "-" and not negative:
         negative, text = True, text[1:]
     whole, _, part = text.partition(".")
@@ -74,6 +94,8 @@ def read_money(setting: Setting) -> Read:
         if comma:
             text = _with_point(text)
         own = _OWN_CURRENCY.match(text)
+        if not text.isascii() or "$" in text:
+            _check_sign(text, own[1] if own else currency)
         if own is not None:
             return {
                 "minor_units": minor_units(text[own.end() :], decimals_of(setting.verbs, own[1])),
@@ -91,12 +113,38 @@ def _with_point(text: str) -> str:
     return text.replace(",", ".")
 
 
+def _check_sign(text: str, currency: str) -> None:
+    """RowRefused when a sign stands there that the currency has not."""
+    if any(currency not in _SIGNS[mark] for mark in text if mark in _SIGNS):
+        raise refuse(TWO_CURRENCIES)
+
+
+TWO_CURRENCIES = (
+    "LF-ROW-CURRENCY",
+    "names another currency than the record or the profile",
+    "correct it at the source, or have the profile read the currency from where it stands",
+)
+_HIDDEN_SIGN = (
+    "LF-ROW-AMOUNT",
+    "is negative in a form that the direction is not read from",
+    "write a minus in front of it, as in -1234.56",
+)
+
+
 def read_magnitude(setting: Setting) -> Read:
-    """A Money without its sign, where the sign says which way the money went and the direction is read from it."""
+    """A Money without its sign, where the sign says which way the money went and the direction is read from it.
+
+    That direction is read from a minus in front; any other form of a negative amount is refused. Where the profile says
+    which direction a minus may stand with, that is checked beside the amount (adapters/verbs.py).
+    """
     read = read_money(setting)
+    if setting.verbs.parse.negative is not None:
+        return read
 
     def read_unsigned(text: str, notes: Notes) -> dict[str, Any]:
         money = read(text, notes)
+        if money["minor_units"] < 0 and text[:1] != "-":
+            raise refuse(_HIDDEN_SIGN)
         return {**money, "minor_units": abs(money["minor_units"])}
 
     return read_unsigned

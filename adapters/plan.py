@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from adapters.amounts import decimals_of, read_currency, read_magnitude, read_money
+from adapters.amounts import TWO_CURRENCIES, decimals_of, read_currency, read_magnitude, read_money
 from adapters.errors import ProfileRefused, RowRefused
 from adapters.fills import checked, constant, filled, several, to_number
 from adapters.kinds import (
@@ -28,6 +28,7 @@ from adapters.kinds import (
     read_id,
     read_integer,
     read_text,
+    refuse,
     tidy,
 )
 from adapters.model import Lineage
@@ -36,7 +37,7 @@ from adapters.papers import paper_names, read_paper
 from adapters.phones import read_phone, read_tn
 from adapters.profile import Mapping_, Profile, ProfileFile
 from adapters.stix_pattern import read_pattern
-from adapters.verbs import Cells, Fill, chosen, signed, taken, when, with_year
+from adapters.verbs import Cells, Fill, chosen, signed, taken, unsigned, when, with_year
 from schemas import registry
 from schemas.errors import UnknownType
 
@@ -244,7 +245,8 @@ def _step(
     if verbs.parse.currency_from in columns:
         fill = _with_currency(places, setting, columns[verbs.parse.currency_from])
     if verbs.parse.negative is not None and verbs.parse.negative.source in columns:
-        fill = signed(fill, columns[verbs.parse.negative.source], frozenset(verbs.parse.negative.among))
+        with_sign = unsigned if kind == "magnitude" else signed
+        fill = with_sign(fill, columns[verbs.parse.negative.source], frozenset(verbs.parse.negative.among))
     if verbs.parse.year_from in columns:
         fill = with_year(fill, places[0], columns[verbs.parse.year_from], path)
     fill = when(fill, verbs, columns)
@@ -263,18 +265,28 @@ def _with_currency(places: tuple[int, ...], setting: Setting, place: int) -> Fil
     """Return what fills an amount whose currency the record names: that also says how many decimal places it has."""
     verbs, nulls = setting.verbs, frozenset(setting.profile.source.null)
     usual = setting.profile.source.currency
-    fills: dict[int, Fill] = {}
+    fills: dict[str, Fill] = {}
 
     def fill_money(cells: Cells, notes: Notes) -> Any:
         text = tidy(cells[place])
         there = any(tidy(cells[one]) not in nulls for one in places)
         currency = read_currency(setting, text) if there and text not in nulls else ""
-        decimals = decimals_of(verbs, currency or usual)
-        fill = fills.get(decimals)
+        fill = fills.get(currency)
         if fill is None:
-            read = READERS[verbs.parse.kind][0](replace(setting, verbs=verbs.model_copy(update={"scale": decimals})))
-            fill = fills[decimals] = filled(taken(checked(read, verbs), verbs), places, verbs, nulls)
+            read = READERS[verbs.parse.kind][0](_in_currency(setting, currency or usual))
+            fill = fills[currency] = filled(taken(checked(read, verbs), verbs), places, verbs, nulls)
         money = fill(cells, notes)
-        return {"minor_units": money["minor_units"], "currency": currency} if money is not None and currency else money
+        if money is None or not currency:
+            return money
+        if money["currency"] != currency:
+            raise refuse(TWO_CURRENCIES)
+        return {"minor_units": money["minor_units"], "currency": currency}
 
     return fill_money
+
+
+def _in_currency(setting: Setting, currency: str) -> Setting:
+    """Return a setting for amounts of a currency, with its decimal places."""
+    verbs = setting.verbs.model_copy(update={"scale": decimals_of(setting.verbs, currency)})
+    source = setting.profile.source.model_copy(update={"currency": currency})
+    return replace(setting, verbs=verbs, profile=setting.profile.model_copy(update={"source": source}))

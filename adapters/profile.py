@@ -132,7 +132,7 @@ class Parse(_Strict):
     year_from: str = ""
     """Column with the year and month up to which days that carry no year run."""
     negative: "When | None" = None
-    """Where the mark stands that makes an amount negative."""
+    """Where the mark stands that makes an amount negative; of a magnitude, with which a minus may stand."""
     decimal: Literal[".", ","] = "."
     """Mark in front of the decimal places of an amount. With a comma there is no point in it, and nothing is grouped."""
     prefixes: dict[str, str] = {}

@@ -98,6 +98,20 @@ def signed(fill: Fill, place: int, negative: frozenset[str]) -> Fill:
     return fill_signed
 
 
+def unsigned(fill: Fill, place: int, outgoing: frozenset[str]) -> Fill:
+    """Return what fills an amount without its sign, where another cell says which way the money went: they must agree."""
+
+    def fill_unsigned(cells: Cells, notes: Notes) -> Any:
+        money = fill(cells, notes)
+        if money is None or money["minor_units"] >= 0:
+            return money
+        if tidy(cells[place]) not in outgoing:
+            raise refuse(("LF-ROW-AMOUNT", "is negative, and its direction says otherwise", "correct it at the source"))
+        return {**money, "minor_units": -money["minor_units"]}
+
+    return fill_unsigned
+
+
 def when(fill: Fill, verbs: Mapping_, columns: Mapping[str, int]) -> Fill:
     """The verb when: the field is filled only where another cell says so, or a condition holds."""
     if verbs.when is None:

@@ -26,6 +26,7 @@ _CARRIES: dict[str, frozenset[str]] = {
     "id": frozenset({"id_number", "id_checksum_bad"}),
     "id of its form": frozenset({"id_number", "id_checksum_bad", "id_type"}),
     "money": frozenset({"minor_units", "currency", "currency_assumed"}),
+    "magnitude": frozenset({"minor_units", "currency", "currency_assumed"}),
     "instant": frozenset({"utc_ms", "precision", "zone_source", "zone", "raw"}),
     "code": frozenset({"scheme", "code", "raw"}),
     "phone": frozenset({"e164", "raw", "kind", "region_assumed"}),
@@ -34,6 +35,7 @@ _CARRIES: dict[str, frozenset[str]] = {
 }
 """Which parts of a shared type each kind of text holds."""
 TABLES = ("csv", "xlsx")
+_MONEY = ("money", "magnitude")
 _SKIPPED = frozenset({"provenance"})
 
 
@@ -101,7 +103,9 @@ class Carrier:
 
     def _fits_beside(self, value: Any, verbs: Mapping_, written: Written) -> bool:
         """Write what must stand beside a value, its currency or the word that tells whose it is, and say whether it may."""
-        if verbs.parse.kind == "money" and not self._currency_fits(value, verbs, written):
+        if verbs.parse.kind in _MONEY and not self._currency_fits(value, verbs, written):
+            return False
+        if verbs.parse.kind == "magnitude" and value.minor_units < 0:
             return False
         sign = verbs.parse.negative
         if verbs.parse.kind == "money" and sign is not None and value.minor_units < 0:
@@ -201,7 +205,7 @@ def _is_of_scheme(value: Any, verbs: Mapping_) -> bool:
 
 
 def _amount(value: Any, verbs: Mapping_, _: ProfileFile) -> str:
-    text = write_money(decimals_of(verbs, value.currency), value)
+    text = write_money(decimals_of(verbs, value.currency), value, verbs.parse.decimal)
     return text.removeprefix("-") if verbs.parse.negative is not None else text
 
 
@@ -219,7 +223,8 @@ _FORMS: dict[str, Callable[[Any, Mapping_, ProfileFile], str | None]] = {
     "bank": lambda value, verbs, _file: value.code if value.code and _is_of_scheme(value, verbs) else None,
     "id": lambda value, _verbs, _file: value.id_number or None,
     "phone": lambda value, _verbs, _file: value.raw or value.e164 or None,
-    "money": lambda value, verbs, _file: write_money(decimals_of(verbs, value.currency), value, verbs.parse.decimal),
+    "money": _amount,
+    "magnitude": _amount,
     "instant": _moment,
     "code": _code,
     "tn": lambda value, _verbs, _file: value.raw or value.e164 or None,
