@@ -13,6 +13,8 @@ from typing import NamedTuple
 from adapters.errors import RowRefused
 from adapters.tree import Element
 
+HEAD_OFFICE = "X" * 3
+"""The branch in the terminal of a BIC of eight (ISO 9362): the head office."""
 CENTURY_FROM = 80
 """Two-digit years from here on are of the 1900s, those before of the 2000s (SWIFT User Handbook, formats)."""
 

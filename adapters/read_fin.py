@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from adapters.errors import FileRefused, RowRefused
-from adapters.fin_fields import Slice, Text, element
+from adapters.fin_fields import HEAD_OFFICE, Slice, Text, element
 from adapters.fin_statement import STATEMENTS, Statements, check_flow, gathered
 from adapters.profile import Source
 from adapters.tree import Broken, Element
@@ -346,7 +346,7 @@ def _ends(head: list[Element]) -> Iterator[Element]:
     pairs = (("sender", there.get("sender", here)), ("receiver", there.get("receiver", here)))
     for name, terminal in pairs:
         if terminal is not None and there:
-            bic = terminal.text[:8] + terminal.text[9:].replace("XXX", "")
+            bic = terminal.text[:8] + terminal.text[9:].replace(HEAD_OFFICE, "")
             yield terminal._replace(name=name, text=bic)
 
 

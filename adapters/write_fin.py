@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from adapters.errors import FileRefused, RowRefused
-from adapters.fin_fields import Slice, element
+from adapters.fin_fields import HEAD_OFFICE, Slice, element
 from adapters.profile import Writing
 from adapters.tree import Element
 
@@ -52,7 +52,7 @@ def _head(root: Element, texts: Mapping[str, str]) -> str:
     for tag, bic in (("1", sender), ("2", receiver)):
         if not _BIC.fullmatch(bic):
             raise _refused(tag, "sender and receiver must both be named by their BIC")
-    here, there = (f"{bic[:8]}{mark}{bic[8:] or 'XXX'}" for bic, mark in ((sender, "A"), (receiver, "X")))
+    here, there = (f"{bic[:8]}{mark}{bic[8:] or HEAD_OFFICE}" for bic, mark in ((sender, "A"), (receiver, "X")))
     block_3 = f"{{3:{''.join(user)}}}" if user else ""
     return f"{{1:F01{here}0000000000}}{{2:I{texts['type']}{there}N}}{block_3}"
 
