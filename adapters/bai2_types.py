@@ -27,6 +27,16 @@ _KINDS = (
 )
 """Ranges of type codes of movements; from 900 on they are a bank's own."""
 
+UPDATE = "1"
+"""Status of a group that tells what was booked; 3 corrects what was told before."""
+NOT_BOOKED = {
+    status: RowRefused(f"the group of the account {what}", cure=cure, code="LF-BAI2-STATUS")
+    for status, what, cure in (
+        ("2", "takes back what was sent before (status 2)", "delete by hand what the bank names; it is nothing new"),
+        ("4", "is a test (status 4)", "ask the bank for its live file"),
+    )
+}
+
 
 def kind_of(code: str) -> str:
     """Return what a type code of a movement means for the account. RowRefused when it is no type of movement."""

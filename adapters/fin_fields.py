@@ -62,6 +62,7 @@ FORMS: dict[str, re.Pattern[str]] = {
         ("61", _LINE_61),
         ("13D", r"(?P<at>(?P<date>[0-9]{6})(?P<time>[0-9]{4})(?P<offset>[+-][0-9]{4}))"),
         ("25", _ACCOUNT_25),
+        ("25P", rf"(?P<account>{_LINE}){_NL}{_BIC}"),
         ("79", _CODED),
         ("76", _ANSWER),
     )

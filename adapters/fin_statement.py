@@ -144,7 +144,7 @@ def _check_sums(page: Element) -> None:
 def _follows(before: Element, page: Element) -> bool:
     """Say whether a message goes on where another ended: same account, same number, same balance."""
     return (
-        _text(_child(before, "25"), "account") == _text(_child(page, "25"), "account")
+        _text(_child(before, "25", "25P"), "account") == _text(_child(page, "25", "25P"), "account")
         and _text(_child(before, "28C", "28"), "number") == _text(_child(page, "28C", "28"), "number")
         and _child(before, "62M") is not None
         and _balance(_child(before, "62M")) == _balance(_child(page, "60M"))

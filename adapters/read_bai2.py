@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from adapters.bai2_types import FUNDS, OTHER_SIDE, kind_of
+from adapters.bai2_types import FUNDS, NOT_BOOKED, OTHER_SIDE, UPDATE, kind_of
 from adapters.errors import FileRefused, RowRefused
 from adapters.profile import Source
 from adapters.tree import Broken, Element
@@ -220,7 +220,9 @@ class _Account:
         code, amount = cursor.next(), cursor.next()
         kind = kind_of(code.text if code else "")
         if amount is not None and amount.text:
-            self.total += _number(amount, "the amount of a movement")
+            self.total += (value := _number(amount, "the amount of a movement"))
+            if value < 0:
+                raise _refused("a movement is negative, and its type says which way the money went", "LF-BAI2-FIELD")
         children = [*_leaf("type", code, first.line), Element("kind", kind, (), first.line)]
         children += [*_leaf("amount", amount, first.line), *_funds(cursor, first.line)]
         children += _leaf("bank_reference", cursor.next(), first.line)
@@ -286,6 +288,8 @@ class _File:
         self._around: dict[str, Element] = {}
         self._account: _Account | None = None
         self._group, self._file = _Sum(), _Sum()
+        self._unmeant: RowRefused | None = None
+        """Why the accounts of the group are not to be taken as booked."""
 
     def accounts(self) -> Iterator[Element | Broken]:
         """Yield accounts in the order of the file."""
@@ -327,6 +331,7 @@ class _File:
         elif first.code == "03":
             yield from self._unfinished()
             self._account = _Account(list(self._around.values()), self._encoding)
+            self._account.refused = self._unmeant
             self._account.take(parts)
         elif first.code in ("16", "49", "88"):
             broken = _refused("a record stands outside an account", "LF-BAI2-RECORD")
@@ -361,6 +366,9 @@ class _File:
             if first.code in ("01", "02"):
                 name, names = ("file", _FILE) if first.code == "01" else ("group", _GROUP)
                 children = [leaf for one in names for leaf in _leaf(one, cursor.next(), first.line)]
+                status = next((child.text for child in children if child.name == "status"), UPDATE)
+                self._unmeant = NOT_BOOKED.get(status) if first.code == "02" else None
+                children = [child for child in children if (child.name, child.text) != ("status", UPDATE)]
                 self._around[name] = Element(name, "", children, first.line, first.start - 3, parts[-1].end)
                 if first.code == "01":
                     self._file = _Sum()

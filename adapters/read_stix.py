@@ -3,7 +3,8 @@
 A profile reads one element at a time, and in a bundle what belongs together is tied by ids. So, for each indicator,
 observed-data and observable that nothing observes, this is put beneath it, each with the place that it has in the file:
 - `@says`: each value that the pattern gives a property, or that the observable has: `path` and the property itself;
-- `@tlp`: the Traffic Light label of its markings, by the ids that the standard fixes (STIX 2.1 section 7.2.1.4; TLP 2.0);
+- `@tlp`: the Traffic Light label of its markings, by the ids that the standard fixes (STIX 2.1 section 7.2.1.4; TLP 2.0); a
+  part of it, or what is put beneath it, may be marked more strictly: the strictest counts;
 - `@creator`, `@sighting`, `@points-to`, `@pointed-at-by`: the objects that it names or that name it;
 - `@seen`: of all its sightings, the first and the last time, and how often, where each says so.
 What has been put somewhere no longer stands among the `objects`; all else stays there, to be listed as not carried.
@@ -30,6 +31,10 @@ TLP = {
     "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1": "RED",
 }
 """Ids of the labels of TLP 1.0 (of which white is today's clear) and TLP 2.0; the last of each is the one written."""
+_STRICT = ("CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED")
+_REF = "object_marking_refs"
+_CARRIED = ("@object", "@sighting", "@points-to", "@pointed-at-by")
+"""Objects beneath another of which a message carries something."""
 OBSERVED = {
     "ipv4-addr": ("value",),
     "ipv6-addr": ("value",),
@@ -115,7 +120,7 @@ class _Bundle:
         creator = self._by_id.get(text_of(one, "created_by_ref"))
         if creator is not None:
             more.append(self._place("@creator", creator))
-        more += [tlp for child in one.children if (tlp := self._tlp(child)) is not None]
+        labels = [tlp for child in one.children if (tlp := self._tlp(child)) is not None]
         children = list(one.children)
         kind = text_of(one, "type")
         if kind == "indicator":
@@ -129,7 +134,22 @@ class _Bundle:
             one = _with_digests(one)
             children = [*one.children, Element("@observable", "true", (), one.line, one.start, one.end)]
             more += _said_by(one)
-        return one._replace(children=[*children, *more])
+        inner = [tlp for part in (*children, *more) for tlp in self._inner_labels(part)]
+        return one._replace(children=[*children, *more, *_strictest(labels, inner)])
+
+    def _inner_labels(self, part: Element) -> Iterator[Element]:
+        """Yield the labels of a part of an object, or of an object that stands beneath it."""
+        if part.name == "granular_markings":
+            refs = [child._replace(name=_REF) for child in part.children if child.name == "marking_ref"]
+        elif part.name in _CARRIED:
+            granular = [
+                inner for child in part.children if child.name == "granular_markings" for inner in child.children
+            ]
+            refs = [child for child in part.children if child.name == _REF]
+            refs += [child._replace(name=_REF) for child in granular if child.name == "marking_ref"]
+        else:
+            refs = []
+        yield from (tlp for ref in refs if (tlp := self._tlp(ref)) is not None)
 
     def _place(self, name: str, one: Element) -> Element:
         """Put an object beneath another. FileRefused when the bundle ties so much together that it grows out of bounds."""
@@ -146,7 +166,7 @@ class _Bundle:
         return _with_digests(one)._replace(name=name)
 
     def _tlp(self, ref: Element) -> Element | None:
-        if ref.name != "object_marking_refs":
+        if ref.name != _REF:
             return None
         label = TLP.get(ref.text, "")
         definition = self._by_id.get(ref.text)
@@ -157,6 +177,13 @@ class _Bundle:
         if definition is not None and label:
             self.placed.add(id(definition))
         return Element("@tlp", label, (), ref.line, ref.start, ref.end) if label else None
+
+
+def _strictest(own: Sequence[Element], inner: Sequence[Element]) -> Sequence[Element]:
+    """Return an object's label, or that of a part of it where that is stricter; two of its own stay two, and are refused."""
+    if not inner or len(own) > 1:
+        return own
+    return [max((*own, *inner), key=lambda tlp: _STRICT.index(tlp.text) if tlp.text in _STRICT else len(_STRICT))]
 
 
 def _size(element: Element) -> int:
