@@ -1,12 +1,14 @@
 """Bank files, call records and bundles, read by a stranger: whose side, which way, and what it is not."""
 
+import io
 import json
 
+import openpyxl
 import pytest
 
 from adapters.catalogue import profiles
 from adapters.model import Converted
-from schemas.v1 import telecom_pb2
+from schemas.v1 import notice_pb2, telecom_pb2
 from tests.adapters.trees import held, not_carried, one, read
 
 RED = "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"
@@ -170,3 +172,46 @@ def test_a_part_that_is_marked_more_strictly_makes_the_whole_so():
     part = [{"marking_ref": RED, "selectors": ["first_observed"]}]
     outcomes = read(profiles()["stix-bundle"], bundle(*seen(GREEN, granular_markings=part)))
     assert [one.message.case_context.tlp for one in outcomes if isinstance(one, Converted)] == ["RED"]
+
+
+def side(mark, number, *, client):
+    """Return one side of a goAML transaction."""
+    tag = f"t_{mark}_my_client" if client else f"t_{mark}"
+    inner = f"<{mark}_funds_code>K</{mark}_funds_code><{mark}_account><account>{number}</account></{mark}_account>"
+    return f"<{tag}>{inner}<{mark}_country>AE</{mark}_country></{tag}>"
+
+
+@pytest.mark.parametrize("receives", [False, True])
+def test_a_reported_transaction_goes_out_of_the_senders_account(receives):
+    """The account is the sender's and the money left it, whichever side is the client of who reports."""
+    data = (
+        "<report><rentity_id>1</rentity_id><report_code>STR</report_code><entity_reference>R1</entity_reference>"
+        "<currency_code_local>AED</currency_code_local><transaction><transactionnumber>T</transactionnumber>"
+        "<date_transaction>2026-05-01T00:00:00</date_transaction><amount_local>10.5</amount_local>"
+        f"{side('from', '111', client=not receives)}{side('to', '222', client=receives)}</transaction></report>"
+    )
+    message = one(profiles()["goaml-report"], data).message
+    (item,) = message.transactions
+    assert (item.account.number, item.counterparty.number) == ("111", "222")
+    assert item.direction == notice_pb2.TRANSACTION_DIRECTION_OUT
+    clients = [account.account.number for account in message.accounts if account.role.code == "client"]
+    assert clients == ["222" if receives else "111"]
+
+
+def test_amounts_in_a_sheet_that_needs_them_not_are_carried_all_the_same():
+    """A sheet of held money may name what was moved, and one of movements what was held: neither is dropped."""
+    book = openpyxl.Workbook()
+    held_back, moved = book.active, book.create_sheet("Money Transfer to")
+    held_back.title = "Transaction put on hold"
+    account = "Account No./ (Wallet /PG/PA) Id"
+    held_back.append(["Acknowledgement No", account, "Transaction Amount", "Put on hold Amount"])
+    held_back.append(["123", "55501234", "900", "100.50"])
+    moved.append(["Acknowledgement No", account, "Account No", "Transaction Amount", "Put on hold Amount"])
+    moved.append(["123", "55501234", "66601234", "900.10", "5"])
+    data = io.BytesIO()
+    book.save(data)
+    items = one(profiles()["ncrp-bank-action"], data.getvalue()).message.transactions
+    assert [(item.amount.minor_units, item.disposed_amount.minor_units) for item in items] == [
+        (90000, 10050),
+        (90010, 500),
+    ]
