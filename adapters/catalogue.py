@@ -16,7 +16,7 @@ from adapters.errors import ProfileRefused
 from adapters.paths import alternatives
 from adapters.plan import ITSELF, compile_plan, field_at
 from adapters.plan import READERS as READERS_OF_KINDS
-from adapters.profile import Each, Mapping_, Profile
+from adapters.profile import Each, Header, Mapping_, Profile
 from adapters.profile_text import parse_profile
 from adapters.readers import READERS
 from adapters.tree_plan import constants, fields_of, kinds_of, list_at, lists_of, looked_at
@@ -69,8 +69,28 @@ def _check_table(profile: Profile) -> None:
                 f"{profile.name} gives the header {spelling} to two columns", cure="to one of them only"
             )
     _check_fields(profile, _target(profile), profile.file.field, known)
+    _check_header(profile, source.header)
     if profile.file.writing is not None:
         _check_written(profile, profile.file.writing.columns, known)
+
+
+def _check_header(profile: Profile, header: Header) -> None:
+    """Check that what every record must have, and one column alone gives, stands in each header."""
+    source = profile.file.source
+    headers = [set(rule.required or header.required) for rule in source.sheet if not rule.ignore]
+    for path, verbs in profile.file.field.items():
+        if not verbs.check.required or verbs.when is not None or len(verbs.sources) != 1:
+            continue
+        (column,) = verbs.sources
+        if column == source.sheet_column or column not in source.columns:
+            continue
+        if not all(column in required for required in headers or [set(header.required)]):
+            raise ProfileRefused(
+                f"{profile.name}: {path} is required, and a header line without its column would do",
+                cure=f"add {column} to required in [source.header], and to that of each [[source.sheet]]"
+                if headers
+                else f"add {column} to required in [source.header]",
+            )
 
 
 def _check_shape(profile: Profile) -> None:

@@ -12,7 +12,7 @@ from adapters import passport, tree_map
 from adapters.errors import RowRefused
 from adapters.faults import other_faults
 from adapters.groups import grouped
-from adapters.lines import Row
+from adapters.lines import UNENDED, Row, is_unended
 from adapters.model import Converted, HeldBack, Lineage, RowWarning
 from adapters.plan import Plan, compile_plan
 from adapters.profile import Profile
@@ -65,6 +65,8 @@ def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> I
             yield held._replace(others=other_faults(plan, cells), like=partial(likeness.of, cells))
             continue
         note_strangers(strangers, cells, notes, nulls)
+        if is_unended(line, raw):
+            notes.append(UNENDED)
         provenance = {**base, "record": record, "line": line}
         if notes:
             provenance["warnings"] = list(dict.fromkeys(note.code for note in notes))

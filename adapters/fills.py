@@ -49,6 +49,11 @@ def checked(read: Read, verbs: Mapping_) -> Read:
 _MISSING = ("LF-ROW-MISSING", "is empty, and it must not be", "fill it in at the source")
 
 
+def missing(_cells: Cells, _notes: Notes) -> Any:
+    """Refuse a record in which a field that it must have has no cell."""
+    raise refuse(_MISSING)
+
+
 def filled(read: Read, places: tuple[int, ...], verbs: Mapping_, nulls: frozenset[str]) -> Fill:
     """Return what reads one cell, several joined, or one that is cut."""
     required = verbs.check.required

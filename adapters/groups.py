@@ -15,7 +15,7 @@ from typing import Any
 from adapters.errors import RowRefused
 from adapters.faults import other_faults
 from adapters.kinds import tidy
-from adapters.lines import Cells, Row
+from adapters.lines import UNENDED, Cells, Row, is_unended
 from adapters.model import Converted, HeldBack, Lineage, RowWarning
 from adapters.plan import Plan
 from adapters.profile import Profile
@@ -73,6 +73,8 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
             yield held
             continue
         subject = tidy(row.cells[place]) if place is not None else ""
+        if is_unended(row.line, row.raw):
+            notes.append(UNENDED)
         group = open_groups.setdefault(subject, _Group({**values, source.group_as: []}))
         group.add(source.group_as, row, values, notes)
         group.note_strange(strangers, row.cells, plan.nulls)

@@ -180,6 +180,8 @@ def read_code(setting: Setting) -> Read:
         code = table.get(text)
         if code is not None:
             return {"scheme": scheme, "code": code, "raw": text} if code != text else {"scheme": scheme, "code": code}
+        if not text.isprintable():
+            _refuse_controls(text)
         if table and text not in known:
             if hold:
                 raise refuse(_not_in_list(setting))
@@ -270,6 +272,8 @@ def read_bank(setting: Setting) -> Read:
 
     def read(text: str, _notes: Notes) -> dict[str, Any]:
         code = identifier(text)
+        if not code.isprintable():
+            _refuse_controls(code)
         if _SCIENTIFIC.fullmatch(code):
             raise refuse(LOSSY)
         if len(code) > 35:  # noqa: PLR2004 - the language's limit

@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 from adapters.decode import body_start, encoding_of
 from adapters.errors import RowRefused
+from adapters.model import RowWarning
 from adapters.profile import Source
 from adapters.source_file import Given, SourceFile, changed, stream_of
 
@@ -163,6 +164,13 @@ _UNREADABLE = RowRefused(
 TOO_LARGE = RowRefused(
     f"the row has more than {RECORD_BYTES_MAX} bytes", cure="check the export at that line", code="LF-ROW-SIZE"
 )
+
+UNENDED = RowWarning("unended_last_line", "", "the last line has no line end; the file may be cut off")
+
+
+def is_unended(line: int, raw: bytes) -> bool:
+    """Say whether a row is the last of a text file and has no line end, where the lines before it have one."""
+    return not raw.endswith(b"\n") and line > 1
 
 
 def cell_ranges(raw: bytes, encoding: str, delimiter: str, start: int) -> list[tuple[int, int]]:

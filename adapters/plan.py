@@ -13,8 +13,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from adapters.amounts import TWO_CURRENCIES, decimals_of, read_currency, read_magnitude, read_money
-from adapters.errors import ProfileRefused, RowRefused
-from adapters.fills import checked, constant, filled, several, to_number
+from adapters.errors import FileRefused, ProfileRefused, RowRefused
+from adapters.fills import checked, constant, filled, missing, several, to_number
 from adapters.kinds import (
     Notes,
     Read,
@@ -232,7 +232,7 @@ def _step(
     if not places and not verbs.check.required:
         return None
     if not places:
-        raise ProfileRefused(f"{path} is required, and its column is not", cure="name the column in [source.header]")
+        return _without_columns(file, path, verbs, columns)
     kind = verbs.parse.kind
     if kind not in READERS:
         raise ProfileRefused(f"{path}: {kind} is no kind", cure=f"it is one of {', '.join(READERS)}")
@@ -253,6 +253,22 @@ def _step(
     column = " + ".join(headers[place] for place in places)
     conditional = any(verb is not None for verb in (verbs.when, verbs.map, verbs.split)) or bool(verbs.take)
     return Step(fill, tuple(parents), name, path, column, places, kind, f"parse {kind}", conditional)
+
+
+def _without_columns(file: ProfileFile, path: str, verbs: Mapping_, columns: Mapping[str, int]) -> Step:
+    """Return what refuses each record that must have a field, in a file that has none of its columns. FileRefused when all must."""
+    if not verbs.sources:
+        raise ProfileRefused(f"{path} is required, and nothing fills it", cure="say from which column it is read")
+    spelt = [file.source.columns.get(name, [name])[0] for name in verbs.sources]
+    if verbs.when is None:
+        raise FileRefused(
+            f"the header has no column {' or '.join(spelt)}, and each record must have it",
+            cure="check that this is the right export, or name another profile",
+            code="LF-FILE-NO-HEADER",
+        )
+    *parents, name = path.split(".")
+    fill = when(missing, verbs, columns)
+    return Step(fill, tuple(parents), name, path, " + ".join(spelt), (), "", "", conditional=True)
 
 
 def _is_list(path: str, leaf: FieldDescriptor, verbs: Mapping_) -> bool:

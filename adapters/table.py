@@ -8,7 +8,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -22,6 +22,7 @@ from adapters.source_file import Given
 COLUMNS_MAX = 256
 
 NOTE = "#lianfang-note"
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def with_preamble(table: Table, source: Source) -> Table:
     """Return a table whose rows also have what the lines above the header say, in columns of their own."""
     if not source.preamble:
         return table
+    require_clean(table.preamble, "the text above the header")
     lines = [tidy(line) for line in table.preamble]
     texts = {}
     for name, pattern in source.preamble.items():
@@ -108,6 +110,16 @@ def with_preamble(table: Table, source: Source) -> Table:
     columns = {**table.columns, **{name: width + number for number, name in enumerate(texts)}}
     rows = (row if row.refused else row._replace(cells=[*row.cells, *further]) for row in table.rows)
     return replace(table, headers=(*table.headers, *(f"{name}, above" for name in texts)), columns=columns, rows=rows)
+
+
+def require_clean(texts: Iterable[str], what: str) -> None:
+    """Refuse a file whose header, or what is read above it, is damaged: columns and numbers would be lost unseen."""
+    if any(map(_CONTROL.search, texts)):
+        raise FileRefused(
+            f"{what} holds a control character, such as NUL: it is damaged",
+            cure="export the file again, or delete the character",
+            code="LF-FILE-NO-HEADER",
+        )
 
 
 def ranges_of(table: Table, row: Row) -> Sequence[tuple[int, int]]:
@@ -172,6 +184,7 @@ def _find_header(
         headers = tuple(identifier(tidy(cell)) for cell in row.cells)
         found = {names[header] for header in headers if header in names}
         if found.issuperset(source.header.required):
+            require_clean(headers, "the header line")
             return headers, _columns(headers, names), row.raw
         best = max(best, found, key=len)
         passed(row)

@@ -23,7 +23,7 @@ from adapters.model import Fit
 from adapters.profile import Profile, Source
 from adapters.profile import Sheet as Rule
 from adapters.source_file import Given, head_of, whole
-from adapters.table import COLUMNS_MAX, NOTE, Table, fit_of, read_table
+from adapters.table import COLUMNS_MAX, NOTE, Table, fit_of, read_table, require_clean
 from adapters.workbook_file import MARK_BYTES, Cells, Sheet, is_workbook, sheets_of
 
 _SHOWN_MAX = 12
@@ -154,6 +154,7 @@ def _with_header(sheet: Sheet, rule: Rule | None, source: Source) -> _Part | Non
         headers = tuple(_SPACES.sub(" ", identifier(tidy(cell))) for cell in row)
         found = {names[header] for header in headers if header in names}
         if found.issuperset(required):
+            require_clean(headers, f"the header of the sheet {sheet.name}")
             columns = _columns(headers, names, sheet.name)
             needed = tuple(columns[name] for name in required)
             return _Part(

@@ -16,11 +16,14 @@ import pytest
 from google.protobuf.message import Message
 
 import adapters
+from adapters.catalogue import load
 from adapters.convert import convert
-from adapters.errors import FileRefused
+from adapters.errors import FileRefused, ProfileRefused
 from adapters.golden import Case, cases_in
-from adapters.model import Converted
+from adapters.lines import UNENDED, is_unended
+from adapters.model import Converted, HeldBack
 from schemas.v1 import common_pb2
+from tests.adapters.files import NOTICE_HEADER, NOTICE_ROW
 from tests.adapters.samples import samples_of
 
 CUTS = 24
@@ -30,6 +33,36 @@ CASES = [
     for case in [*cases_in(resources.files("adapters") / "profiles" / f"{name}.golden"), *samples_of(name)]
 ]
 MAY_BE_CUT = "unended_last_line"
+BOC_HEADER = "记账日期,记账时间,币别,金额,余额,交易名称,渠道,网点名称,附言,对方账户名,对方卡号/账号,对方开户行"
+BOC_ROW = "2026-11-12,10:00:01,人民币,-5.00,200.05,转账,手机银行,,,,,"
+DEMANDING = """
+[profile]
+name = "demanding"
+version = "1"
+title = "Accounts"
+
+[source]
+format = "csv"
+
+[source.header]
+required = ["number", "kind"]
+
+[source.columns]
+number = ["no"]
+kind = ["kind"]
+bank = ["bank"]
+
+[target]
+message = "SuspiciousAccountNotice"
+
+[field."account"]
+from = "number"
+parse = "account"
+
+[field."account.bank.name"]
+from = "bank"
+check = { required = true }
+"""
 
 
 def outcomes(name: str, data: bytes, case: Case) -> list[Any]:
@@ -57,24 +90,22 @@ def numbers(message: Any) -> Iterator[str]:
         for item in items:
             if isinstance(item, common_pb2.Money):
                 yield f"{item.minor_units} {item.currency}"
-            elif isinstance(item, common_pb2.AccountRef):
+            elif isinstance(item, common_pb2.AccountRef) and item.number:
                 yield item.number
             if isinstance(item, Message):
                 yield from numbers(item)
 
 
-def all_numbers(found: list[Any]) -> set[str]:
-    """Return every number in the messages that do not say that they may be cut off."""
+def all_numbers(found: list[Any], passed: str = MAY_BE_CUT) -> set[str]:
+    """Return every number in the messages, those that say that they may be cut off excepted."""
     messages = [outcome.message for outcome in found if isinstance(outcome, Converted)]
-    return {
-        number for message in messages if MAY_BE_CUT not in message.provenance.warnings for number in numbers(message)
-    }
+    return {number for message in messages if passed not in message.provenance.warnings for number in numbers(message)}
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_a_file_that_is_cut_off_invents_no_number(name: str, case: Case) -> None:
     """A file cut at any of many places gives what stood before the cut, or is refused."""
-    whole = all_numbers(outcomes(name, case.data, case))
+    whole = all_numbers(outcomes(name, case.data, case), "")
     chance = random.Random(len(case.data))
     for _ in range(CUTS):
         cut = chance.randrange(len(case.data))
@@ -84,14 +115,14 @@ def test_a_file_that_is_cut_off_invents_no_number(name: str, case: Case) -> None
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_a_file_that_stands_twice_in_itself_invents_no_number(name: str, case: Case) -> None:
     """A file written twice into one gives its records twice, or is refused."""
-    whole = all_numbers(outcomes(name, case.data, case))
+    whole = all_numbers(outcomes(name, case.data, case), "")
     assert all_numbers(outcomes(name, case.data + case.data, case)) <= whole
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_nuls_invent_no_number(name: str, case: Case) -> None:
     """A NUL anywhere is passed over, refuses the file, or holds the record back."""
-    whole = all_numbers(outcomes(name, case.data, case))
+    whole = all_numbers(outcomes(name, case.data, case), "")
     chance = random.Random(len(case.data))
     for _ in range(CUTS // 2):
         place = chance.randrange(len(case.data))
@@ -102,7 +133,7 @@ def test_nuls_invent_no_number(name: str, case: Case) -> None:
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_a_file_saved_in_another_encoding_says_the_same_or_is_refused(name: str, case: Case) -> None:
     """UTF-8 and GB18030 give the same numbers; UTF-16 and Latin-1 give those or none."""
-    whole = all_numbers(outcomes(name, case.data, case))
+    whole = all_numbers(outcomes(name, case.data, case), "")
     for known in ("utf-8-sig", "gb18030"):
         try:
             text = case.data.decode(known)
@@ -153,3 +184,67 @@ def _strip(found: list[Any]) -> list[Converted]:
     for outcome in messages:
         outcome.message.ClearField("provenance")  # type: ignore[arg-type]  # every message that adapters make has one
     return messages
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_last_record_says_when_its_line_may_be_cut_off(end: str) -> None:
+    """Without a line end the last message has the warning, alone or of a group; with one, or held back, none has."""
+    rows = [",".join(NOTICE_HEADER), ",".join(NOTICE_ROW), ",".join(NOTICE_ROW)]
+    assert _unended("bank-notice-csv", end.join(rows)) == [False, True]
+    assert _unended("bank-notice-csv", end.join(rows) + end) == [False, False]
+    assert _unended("bank-notice-csv", end.join([*rows, "x"])) == [False, False]
+    lines = [BOC_HEADER, BOC_ROW, BOC_ROW]
+    assert _unended("boc-debit-csv", end.join(lines)) == [True]
+    assert _unended("boc-debit-csv", end.join([*lines, ""])) == [False]
+
+
+def test_a_file_of_one_line_says_nothing_of_its_end() -> None:
+    """Where no line has an end, the last is as whole as the others."""
+    assert not is_unended(1, b"a,b")
+    assert is_unended(2, b"a,b")
+
+
+@pytest.mark.parametrize(
+    "spoilt", [BOC_HEADER.replace("对方账户名", "对方\0账户名"), f"账号：62999900\0001\n{BOC_HEADER}"]
+)
+def test_a_control_character_in_the_header_or_above_it_refuses_the_file(spoilt: str) -> None:
+    """A column or a number would be lost unseen."""
+    with pytest.raises(FileRefused) as refused:
+        convert(adapters.profiles()["boc-debit-csv"], f"{spoilt}\n{BOC_ROW}\n".encode())
+    assert refused.value.code == "LF-FILE-NO-HEADER"
+    assert "control character" in refused.value.cause
+
+
+def test_a_header_without_any_column_of_what_each_record_must_have_is_none() -> None:
+    """Where several columns can give it, the file is refused with the names of all of them; no profile is at fault."""
+    with pytest.raises(FileRefused) as refused:
+        convert(adapters.profiles()["boc-debit-csv"], f"{BOC_HEADER.replace('金额', '金')}\n{BOC_ROW}\n".encode())
+    assert refused.value.code == "LF-FILE-NO-HEADER"
+    assert "收入金额 or 支出金额 or 金额" in refused.value.cause
+
+
+def test_what_only_some_records_must_have_refuses_those_records_alone() -> None:
+    """Without its column, a record that must have a field is held back and the others are not."""
+    text = DEMANDING.replace(
+        "check = { required = true }", 'check = { required = true }\nwhen = \'row["kind"] == "a"\''
+    )
+    first, second = convert(load(text), b"no,kind\n1,a\n2,b\n")
+    assert isinstance(first, HeldBack)
+    assert (first.code, first.column) == ("LF-ROW-MISSING", "bank")
+    assert isinstance(second, Converted)
+
+
+def test_a_profile_whose_header_may_lack_what_each_record_must_have_is_refused() -> None:
+    """It is found when the profile is loaded, not at the first file."""
+    with pytest.raises(ProfileRefused) as refused:
+        load(DEMANDING)
+    assert refused.value.cure == "add bank to required in [source.header]"
+
+
+def _unended(name: str, text: str) -> list[bool]:
+    found = convert(adapters.profiles()[name], text.encode())
+    return [
+        MAY_BE_CUT in outcome.message.provenance.warnings and UNENDED in outcome.warnings
+        for outcome in found
+        if isinstance(outcome, Converted)
+    ]
