@@ -14,7 +14,7 @@ from google.protobuf.json_format import MessageToDict
 
 from adapters.catalogue import profiles
 from adapters.convert import Outcome, convert
-from adapters.detect import detect
+from adapters.detect import Identified, identify
 from adapters.errors import FileRefused
 from adapters.model import Converted, Fault, HeldBack
 from adapters.profile import Profile
@@ -24,7 +24,9 @@ from schemas.errors import MessageRefused
 
 AUTO = "auto"
 DETECTED_WHOLE_MAX = 1 << 24
-"""Largest file that is looked at whole to find what it is."""
+"""Largest file that is looked at whole at once to find what it is."""
+TREE_BYTES_MAX = 1 << 26
+"""Largest file that is looked at whole when its beginning is in no known dialect: no larger one is read but tables."""
 SHOWN_MAX = 10_000
 """Most refusals, and most warnings, that are kept one by one; all are counted."""
 NOT_CARRIED = ("column_not_carried", "element_not_carried")
@@ -32,11 +34,22 @@ _NO_COMPANIONS: Mapping[str, bytes] = {}
 
 
 def detect_in(given: Given) -> str:
-    """Return the name of the profile that a file fits. Of a very large one, a table's, the beginning says it."""
-    if size_of(given) <= DETECTED_WHOLE_MAX:
-        return detect(whole(given))
-    head = head_of(given, DETECTED_WHOLE_MAX)
-    return detect(head[: head.rfind(b"\n") + 1] or head)
+    """Return the name of the profile that a file fits. FileRefused when none does, or several do equally well."""
+    found = identify_in(given)
+    if found.refused is not None:
+        raise found.refused
+    return found.fits[0].profile
+
+
+def identify_in(given: Given) -> Identified:
+    """Say what a file fits and why. Of a very large table the beginning says it; a tree or a workbook must be seen whole."""
+    size = size_of(given)
+    if size > DETECTED_WHOLE_MAX:
+        head = head_of(given, DETECTED_WHOLE_MAX)
+        found = identify(head[: head.rfind(b"\n") + 1] or head)
+        if found.chosen is not None or size > TREE_BYTES_MAX:
+            return found
+    return identify(whole(given))
 
 
 def listed() -> list[dict[str, Any]]:

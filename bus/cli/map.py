@@ -20,6 +20,7 @@ from bus.cli.map_look import identify, preview
 from bus.cli.map_profiles import diff, test
 from bus.cli.map_progress import progress_of
 from bus.cli.map_rows_out import Failing, failing_at
+from bus.cli.map_told import told
 
 
 @click.group()
@@ -61,12 +62,14 @@ def check(
     """Read FILE in the format PROFILE (or `auto`) and say what would become of each row."""
     with failing_at(rows_out) as failing:
         found = _read(profile, file, companion, lambda _: None, failing)
+    if rows_out is not None:
+        found["rows_out"] = str(rows_out)
     if html is not None:
         from adapters import report  # noqa: PLC0415 - lazy: help must not pay for it
 
         with file_at(html) as page:
             page.write(report.html(found, file.name).encode())
-    desk.answer(found, _checked)
+    desk.answer(found, told)
     raise click.exceptions.Exit(_exit_code(found))
 
 
@@ -96,7 +99,7 @@ def convert(
     if desk.as_json:
         show.emit(found)
     else:
-        for line in _checked(found):
+        for line in told(found):
             show.note(line)
     raise click.exceptions.Exit(_exit_code(found))
 
@@ -143,24 +146,3 @@ def _line(row: Any, *, lineage: bool) -> str:
     if lineage:
         return json_line(row)
     return MessageToJson(row.message, indent=None, preserving_proto_field_name=True, ensure_ascii=False)
-
-
-def _checked(value: dict[str, Any]) -> Iterator[str]:
-    yield (
-        f"{value['profile']}: {show.count(value['rows_in'], 'row')}, {show.count(value['messages'], 'message')}, "
-        f"{value['refused_count']} refused"
-    )
-    for row in value["refused"]:
-        yield from show.wrapped(f"row {row['row']}: {row['code']}: {row['cause']}", "  ")
-        if row["cure"]:
-            yield from show.wrapped(f"cure: {row['cure']}", "      ")
-        for other in row["others"]:
-            yield from show.wrapped(f"also {other['code']}: {other['cause']}", "      ")
-            yield from show.wrapped(f"cure: {other['cure']}", "      ")
-    if len(value["refused"]) < value["refused_count"]:
-        yield f"  of the rows refused, the first {len(value['refused'])} are shown; --rows-out writes all"
-    seen: dict[tuple[str, str, str], set[int]] = {}
-    for item in value["warnings"]:
-        seen.setdefault((item["code"], item["field"], item["cause"]), set()).add(item["row"])
-    for (code, name, cause), rows in seen.items():
-        yield from show.wrapped(f"warning {code}, {name}, in {show.count(len(rows), 'row')}: {cause}", "  ")

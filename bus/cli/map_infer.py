@@ -1,5 +1,6 @@
 """`lianfang map infer`: a first profile for a table that nobody knows yet."""
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,11 @@ import click
 
 from bus.cli import show
 from bus.cli.desk import Desk, desk
-from bus.cli.map_files import file_at, refusals
+from bus.cli.map_files import file_at, given_at, refusals
+from bus.errors import Usage
+
+_HEAD_BYTES = 1024
+_TREES = {b"<": "XML", b"{": "JSON", b"[": "JSON"}
 
 
 @click.command()
@@ -29,12 +34,28 @@ def infer(desk: Desk, file: Path, message: str, out: Path, zone: str, currency: 
     from adapters.infer import Stated  # noqa: PLC0415 - lazy
     from adapters.infer import infer as propose  # noqa: PLC0415 - lazy
 
+    given = given_at(file)
+    _require_table(given)
     with refusals():
-        proposal = propose(file.read_bytes(), message, out.stem, Stated(zone, currency, region))
+        proposal = propose(given, message, out.stem, Stated(zone, currency, region))
         load(proposal.toml, {}, out.name)
     with file_at(out) as profile:
         profile.write(proposal.toml.encode())
     desk.answer({"profile": str(out), **proposal.as_json()}, _told)
+
+
+def _require_table(given: Any) -> None:
+    """Refuse what begins as a document does: it has no header that could say what its paths mean."""
+    from adapters.source_file import head_of  # noqa: PLC0415 - lazy: help must not pay for it
+
+    kind = _TREES.get(head_of(given, _HEAD_BYTES).removeprefix(codecs.BOM_UTF8).lstrip()[:1])
+    if kind is not None:
+        raise Usage(
+            f"a profile is proposed for tables alone, and the file begins as {kind} does",
+            cure="begin with a profile of one field: `lianfang map check` and `map preview` then name every path; "
+            'docs/adding-a-format.md leads through it ("A format that nobody prepared")',
+            code="LF-MAP-NO-TABLE",
+        )
 
 
 def _told(answer: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import click
 
 from bus.cli import show
 from bus.cli.desk import SOME_FAILED, Desk, desk
-from bus.cli.map_files import companions_of, profile_named, refusals, source
+from bus.cli.map_files import companions_of, given_at, profile_named, refusals, source
 from bus.errors import NotFound
 
 
@@ -18,9 +18,10 @@ from bus.errors import NotFound
 @desk
 def identify(desk: Desk, file: Path) -> None:
     """Name the format of FILE by its content, never by its name: how sure, and why."""
-    from adapters.detect import identify as look  # noqa: PLC0415 - lazy: help must not pay for it
+    from adapters.summary import identify_in  # noqa: PLC0415 - lazy: help must not pay for it
 
-    found = look(file.read_bytes())
+    with refusals():
+        found = identify_in(given_at(file))
     chosen, refused = found.chosen, found.refused
     answer: dict[str, Any] = {
         "profile": chosen.profile if chosen else None,

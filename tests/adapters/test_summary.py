@@ -7,7 +7,7 @@ import pytest
 from adapters import summary
 from adapters.convert import convert
 from adapters.errors import FileRefused
-from tests.adapters.files import DEMO, NOTICE_ROW, notice, profile
+from tests.adapters.files import DEMO, NOTICE_ROW, ORDERS, PAPERS, notice, profile, record
 
 
 def test_the_demos_export_is_told_as_it_is():
@@ -60,3 +60,17 @@ def test_every_profile_is_listed():
     assert rows["bank-notice-csv"]["writes"]
     assert not rows["telecom-cdr-csv"]["writes"]
     assert rows["shaken-passport"]["messages"] == "SpoofedCallReport"
+
+
+def test_of_a_very_large_table_the_beginning_says_what_it_is_and_a_tree_is_seen_whole(monkeypatch):
+    """A table whose end is no text at all is known by its first lines; an order that is cut there is not, so it is read on."""
+    monkeypatch.setattr(summary, "DETECTED_WHOLE_MAX", 512)
+    table = notice(*[NOTICE_ROW] * 20) + b"\xff\xff\n"
+    chosen = summary.identify_in(table).chosen
+    assert chosen is not None
+    assert chosen.profile == "bank-notice-csv"
+    order = record("200101", ORDERS["00101"], PAPERS)
+    assert len(order) > summary.DETECTED_WHOLE_MAX
+    assert summary.detect_in(order) == "tfms-police"
+    monkeypatch.setattr(summary, "TREE_BYTES_MAX", len(order) - 1)
+    assert summary.identify_in(order).chosen is None

@@ -1,0 +1,61 @@
+"""`lianfang map`: what a person is told of a file, and what is not read twice."""
+
+from bus.cli.map_told import ROWS_TOLD_MAX
+from tests.cli.conftest import lianfang
+
+HEADER = "Account Number,Account Name,Feature Code,Balance,Shoe Size\n"
+GOOD = "6222020200112230019,甲,1001,55.01,43\n"
+BAD = "6222020200112230019,甲,1001,5.5.01,\n"
+
+
+def test_the_causes_are_counted_and_every_row_is_told_with_its_line(tmp_path):
+    """Two rows fail for one cause, in the lines 3 and 4 of the file: one sentence counts them, and each has its own."""
+    file = tmp_path / "a.csv"
+    file.write_text(HEADER + GOOD + BAD * 2, "utf-8")
+    out = lianfang("map", "check", "auto", file).out
+    assert "  2 rows: LF-ROW-AMOUNT: column Balance does not hold an amount\n" in out
+    assert "  row 2, line 3: LF-ROW-AMOUNT: " in out
+    assert "  row 3, line 4: LF-ROW-AMOUNT: " in out
+
+
+def test_of_many_rows_that_fail_the_first_are_told_and_all_are_counted(tmp_path):
+    """A terminal is not flooded: the count is whole, the rows told one by one are few, and it is said where all are."""
+    file = tmp_path / "a.csv"
+    file.write_text(HEADER + BAD * (ROWS_TOLD_MAX + 5), "utf-8")
+    typed = lianfang("map", "check", "auto", file)
+    assert (typed.code, typed.out.count("  row ")) == (3, ROWS_TOLD_MAX)
+    assert f"  {ROWS_TOLD_MAX + 5} rows: LF-ROW-AMOUNT: " in typed.out
+    assert f"the first {ROWS_TOLD_MAX} of {ROWS_TOLD_MAX + 5} are told" in typed.out
+    assert len(lianfang("map", "check", "auto", file, "--json").value["refused"]) == ROWS_TOLD_MAX + 5
+
+
+def test_what_is_not_carried_is_told_once_and_without_empty_places(tmp_path):
+    """A column that no field takes is named with its rows; no sentence has an empty place for a field."""
+    file = tmp_path / "a.csv"
+    file.write_text(HEADER + GOOD * 3, "utf-8")
+    out = lianfang("map", "check", "auto", file).out
+    assert "  not carried, for no field of the profile takes it:\n      column Shoe Size, in 3 rows\n" in out
+    assert ", ," not in out
+    assert out.count("Shoe Size") == 1
+
+
+def test_where_the_failing_rows_stand_is_said_only_when_there_are_some(tmp_path):
+    """The file, and the command that sends it once it is mended; of a file without failures nothing is said."""
+    file, bad = tmp_path / "a.csv", tmp_path / "b.xlsx"
+    file.write_text(HEADER + BAD, "utf-8")
+    words = " ".join(lianfang("map", "check", "auto", file, "--rows-out", bad).out.split())
+    assert f"`lianfang send {bad} --profile bank-notice-csv`" in words
+    assert lianfang("map", "check", "auto", file, "--rows-out", bad, "--json").value["rows_out"] == str(bad)
+    file.write_text(HEADER + GOOD, "utf-8")
+    assert "lianfang send" not in lianfang("map", "check", "auto", file, "--rows-out", bad).out
+
+
+def test_infer_says_of_a_document_that_it_is_no_table(tmp_path):
+    """XML and JSON have no header; the cause says so and the cure what to do, and no profile is written."""
+    file, out = tmp_path / "a", tmp_path / "p.toml"
+    for text, kind in (("\ufeff\n<a><b/></a>", "XML"), (' {"a": [1]}', "JSON"), ("[]", "JSON")):
+        file.write_text(text, "utf-8")
+        typed = lianfang("map", "infer", file, "--to", "TransactionTrace", "--out", out, "--json")
+        assert (typed.code, typed.value["code"]) == (2, "LF-MAP-NO-TABLE")
+        assert kind in typed.value["cause"]
+        assert not out.exists()
