@@ -2,6 +2,7 @@
 
 import io
 import json
+from importlib import resources
 
 import openpyxl
 import pytest
@@ -215,3 +216,17 @@ def test_amounts_in_a_sheet_that_needs_them_not_are_carried_all_the_same():
         (90000, 10050),
         (90010, 500),
     ]
+
+
+def test_the_address_of_a_cyber_event_is_of_the_class_of_addresses():
+    """What was seen may be an address or a device, and is not told as what kind of event it was."""
+    folder = resources.files("adapters") / "profiles" / "fincen-sar.golden"
+    event = (
+        '<fc2:CyberEventIndicators SeqNum="99"><fc2:CyberEventIndicatorsTypeCode>1</fc2:CyberEventIndicatorsTypeCode>'
+        "<fc2:EventValueText>192.0.2.99</fc2:EventValueText></fc2:CyberEventIndicators>"
+    )
+    mark = "</fc2:ActivityNarrativeInformation>"
+    data = (folder / "sar.xml").read_text("utf-8").replace(mark, mark + event)
+    message = one(profiles()["fincen-sar"], data).message
+    assert message.device_addresses == ["192.0.2.1", "192.0.2.99"]
+    assert [(code.code, code.raw) for code in message.events] == [("1", "")]
