@@ -4,6 +4,7 @@ A record's cells are a list of texts, whatever the format; `columns` says which 
 dicts, which protobuf takes whole.
 """
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -200,9 +201,11 @@ def field_at(descriptor: Descriptor, path: str, profile: Profile) -> FieldDescri
     for piece in path.split("."):
         found = inner.fields_by_name.get(piece.partition("[")[0]) if inner is not None else None
         if found is None:
+            names = [field.name for field in (inner or descriptor).fields]
+            near = difflib.get_close_matches(piece.partition("[")[0], names, n=1)
             raise ProfileRefused(
                 f"{profile.name}: {path} is no field of {descriptor.name}",
-                cure=f"it has {', '.join(field.name for field in (inner or descriptor).fields)}",
+                cure=f"{f'did you mean {near[0]}? ' if near else ''}it has {', '.join(names)}",
                 code="LF-MAP-PROFILE-FIELD",
             )
         inner = found.message_type
