@@ -225,7 +225,7 @@ def test_the_address_of_a_cyber_event_is_of_the_class_of_addresses():
         '<fc2:CyberEventIndicators SeqNum="99"><fc2:CyberEventIndicatorsTypeCode>1</fc2:CyberEventIndicatorsTypeCode>'
         "<fc2:EventValueText>192.0.2.99</fc2:EventValueText></fc2:CyberEventIndicators>"
     )
-    mark = "</fc2:ActivityNarrativeInformation>"
+    mark = "</fc2:ActivityIPAddress>"
     data = (folder / "sar.xml").read_text("utf-8").replace(mark, mark + event)
     message = one(profiles()["fincen-sar"], data).message
     assert message.device_addresses == ["192.0.2.1", "192.0.2.99"]
