@@ -6,6 +6,7 @@
   It is no record and may stay there.
 - In a workbook every cell is a text, so programs that open one turn no account number into a number. Line, reason and cure
   stand in columns of their own, whose headers begin with `table.NOTE`; they may stay there.
+- In a workbook a row with too few cells stands in its first one as it was: filled up with empty cells it could pass for whole.
 - A row that is larger than any may be is named and not written: half of it could pass for the whole.
 """
 
@@ -130,12 +131,13 @@ class _Workbook:
         self._book.close()
 
     def _cells(self, outcome: Outcome) -> list[str]:
-        """Return a row's cells; one that cannot be cut into cells as a whole in the first."""
+        """Return a row's cells; as a whole in the first, what cannot be cut into cells or has too few: which is missing, nobody knows."""
         text = outcome.raw.decode(self._table.encoding or "utf-8")
         try:
-            return next(csv.reader(io.StringIO(text, newline=""), delimiter=self._table.delimiter, strict=True), [])
+            cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=self._table.delimiter, strict=True), [])
         except csv.Error:
-            return [text.rstrip("\r\n")]
+            cells = []
+        return cells if len(cells) >= len(self._table.headers) else [text.rstrip("\r\n")]
 
     def _write(self, cells: Sequence[str], form: Any) -> None:
         if self._row == SHEET_ROWS_MAX or any(len(cell) > SHEET_CHARACTERS_MAX for cell in cells):

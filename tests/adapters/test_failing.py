@@ -147,6 +147,14 @@ def test_a_number_typed_into_that_workbook_is_refused_as_any_other():
     assert row.code == "LF-ROW-LOSSY-NUMBER"
 
 
+@pytest.mark.parametrize("cells", [NOTICE_ROW[:-1], NOTICE_ROW[:5], (*NOTICE_ROW, "x")])
+def test_a_row_of_another_width_fails_again_in_the_workbook_until_it_is_mended(cells):
+    """Cells that are missing are not filled up with empty ones, and those too many stay: unmended it makes no message."""
+    made, _ = failing(notice(cells), workbook=True)
+    (row,) = read(made)
+    assert isinstance(row, HeldBack)
+
+
 def test_a_row_that_is_too_large_is_named_and_not_written():
     """Half of it could pass for the whole."""
     data = notice(NOTICE_ROW, "y" * 300_000)
