@@ -141,3 +141,11 @@ def test_a_profile_of_ones_own_is_read_and_used():
     assert second.message.holder.name == "B"
     assert third.code == "LF-ROW-PATTERN"
     assert ("narrative", "const") in [(item.field, item.verb) for item in first.lineage]
+
+
+def test_only_the_platform_of_orders_says_what_a_record_is_for():
+    """Purpose and legal basis are the sender's to state: a format implies them only where its codes are legal orders."""
+    named = {
+        name for name, text in TEXTS.items() if "case_context.purpose" in text or "case_context.legal_basis" in text
+    }
+    assert named == {"tfms.records.toml", "tfms-payment.toml"}
