@@ -5,6 +5,7 @@
 - Every rule has a stable id, `<Message>.<field>.<member>`, which is its error code and translation key; the message named
   in it is the one that declares the field, and the path says where it stands in the body.
 - A violation carries no value: what breaks a check may be classed.
+- Nearly every message breaks none: schemas/sound.py says so at once, and only what it doubts is looked through here.
 
 `_CONTEXT` is filled in on the way out from what the sender states, so a record read from a file is checked without it
 (`require_valid_record`) and a message that leaves is checked whole (`require_valid`).
@@ -21,6 +22,7 @@ from google.protobuf.message import Message
 
 from schemas.errors import MessageRefused, Violation
 from schemas.rules import RULES, Rule, Test
+from schemas.sound import sound
 from schemas.v1 import field_class_pb2
 
 _CONTEXT = "case_context"
@@ -28,8 +30,7 @@ _CONTEXT = "case_context"
 
 def require_valid(message: Message) -> None:
     """Refuse a message that breaks a check. MessageRefused carries every violation."""
-    plan = _plan(message.DESCRIPTOR)
-    if _sound(message, plan, plan.needs):
+    if sound(message):
         return
     broken = violations(message)
     if broken:
@@ -38,8 +39,7 @@ def require_valid(message: Message) -> None:
 
 def require_valid_record(message: Message) -> None:
     """Refuse a message as an adapter made it: every check but those of the case context, which the sender states later."""
-    plan = _plan(message.DESCRIPTOR)
-    if _sound(message, plan, plan.needs_of_record):
+    if sound(message, later=_CONTEXT):
         return
     broken = tuple(item for item in violations(message) if item.path.split(".", 1)[0] != _CONTEXT)
     if broken:
@@ -115,28 +115,6 @@ class _Plan:
     required: tuple[_Test, ...]
     tests: dict[int, _Tests]
     rules: tuple[Rule, ...]
-    needs: tuple[Test, ...]
-    """What `required` asks of a message."""
-    needs_of_record: tuple[Test, ...]
-    """The same, but of the case context."""
-    quick: dict[int, Test]
-    """By a field's number: whether all that is asked of its value holds."""
-
-
-def _sound(message: Message, plan: _Plan, needs: tuple[Test, ...]) -> bool:
-    """Say whether a message breaks no check: all that is asked of nearly every message. What it breaks, `violations` finds."""
-    for holds in needs:
-        if not holds(message):
-            return False
-    quick = plan.quick
-    for field, value in message.ListFields():
-        holds_of = quick.get(field.number)
-        if holds_of is not None and not holds_of(value):
-            return False
-    for rule in plan.rules:  # noqa: SIM110 - a loop is faster here than any()
-        if rule.broken(message):
-            return False
-    return True
 
 
 def _look(message: Message, prefix: str, found: list[Violation]) -> None:
@@ -178,7 +156,6 @@ def _violation(test: _Test, prefix: str) -> Violation:
 def _plan(descriptor: Descriptor) -> _Plan:
     required: list[_Test] = []
     tests: dict[int, _Tests] = {}
-    quick: dict[int, Test] = {}
     for field in descriptor.fields:
         check = field.GetOptions().Extensions[field_class_pb2.check]
         if check.required:
@@ -187,31 +164,8 @@ def _plan(descriptor: Descriptor) -> _Plan:
         nested = field.message_type is not None
         if whole or each or nested:
             tests[field.number] = _Tests(whole, each, field.is_repeated, nested)
-            quick[field.number] = _quick(field, tests[field.number])
-    rules = tuple(rule for rule in RULES if rule.id.split(".")[0] == descriptor.name)
-    needs = tuple(test.holds for test in required)
-    of_record = tuple(test.holds for test in required if test.field != _CONTEXT)
-    return _Plan(tuple(required), tests, rules, needs, of_record, quick)
-
-
-def _quick(field: FieldDescriptor, tests: _Tests) -> Test:
-    """Return what says whether all checks of a field's value hold."""
-    asked = tuple(test.holds for test in tests.each)
-    if tests.nested:
-        assert field.message_type is not None, "messages are in it"
-        inner, plans = field.message_type, list[_Plan]()
-
-        def sound(message: Any) -> bool:
-            if not plans:
-                plans.append(_plan(inner))  # at the first message: types may hold themselves
-            return _sound(message, plans[0], plans[0].needs)
-
-        asked = (*asked, sound)
-    one: Test = asked[0] if len(asked) == 1 else lambda value: all(holds(value) for holds in asked)
-    if not tests.repeated:
-        return one
-    whole = tuple(test.holds for test in tests.whole)
-    return lambda values: all(holds(values) for holds in whole) and (not asked or all(map(one, values)))
+    rules = tuple(rule for rule in RULES if rule.message == descriptor.name)
+    return _Plan(tuple(required), tests, rules)
 
 
 def _test(field: FieldDescriptor, member: str, holds: Test, says: str, cure: str) -> _Test:

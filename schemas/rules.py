@@ -23,6 +23,13 @@ class Rule:
     broken: Test
     says: str
     cure: str
+    only_with: str = ""
+    """The field without which it cannot be broken; empty where it must always be asked."""
+
+    @property
+    def message(self) -> str:
+        """The message that declares the field."""
+        return self.id.split(".")[0]
 
     @property
     def field(self) -> str:
@@ -95,15 +102,17 @@ def _checks_nothing(check: Any) -> bool:
 
 def _movement_tells_more(notice: Any) -> bool:
     """A movement of a notice opens for early warning; balances, devices and clerks do not."""
-    return any(
-        movement.HasField("balance_after")
-        or movement.HasField("counterparty_balance_after")
-        or movement.ip
-        or movement.mac
-        or movement.device
-        or movement.teller
-        for movement in notice.transactions
-    )
+    for movement in notice.transactions:
+        if (
+            movement.HasField("balance_after")
+            or movement.HasField("counterparty_balance_after")
+            or movement.ip
+            or movement.mac
+            or movement.device
+            or movement.teller
+        ):
+            return True
+    return False
 
 
 def _e164_disagrees(phone: Any) -> bool:
@@ -121,7 +130,13 @@ RULES: tuple[Rule, ...] = (
     Rule("FreezeOrder.expires_at.order", _ends_before_it_begins, "does not lie after starts_at", _DATES),
     Rule("StopPaymentOrder.transfer_amount.negative", _negative("transfer_amount"), "is negative", "give it unsigned"),
     Rule("FreezeOrder.amount.negative", _negative("amount"), "is negative", "give it unsigned"),
-    Rule("TransactionRecord.amount.negative", _negative("amount"), "is negative", "give it unsigned, with a direction"),
+    Rule(
+        "TransactionRecord.amount.negative",
+        _negative("amount"),
+        "is negative",
+        "give it unsigned, with a direction",
+        only_with="amount",
+    ),
     Rule(
         "FreezeOrder.mode.required",
         lambda order: order.kind == _FREEZE and order.mode == freeze_pb2.FREEZE_MODE_UNSPECIFIED,
@@ -184,6 +199,7 @@ RULES: tuple[Rule, ...] = (
         _movement_tells_more,
         "carries a balance, a device or a clerk, which are read by fewer than movements are",
         "give balances in balance and devices in device_addresses, and leave the clerk out",
+        only_with="transactions",
     ),
     Rule("PhoneRef.e164.kind", _e164_disagrees, "and kind contradict each other", "set both, or only raw"),
     Rule(
