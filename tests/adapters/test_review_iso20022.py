@@ -2,6 +2,7 @@
 
 import pytest
 
+from adapters.back import bring_back
 from adapters.catalogue import profiles
 from tests.adapters.trees import one
 
@@ -59,3 +60,33 @@ def test_roles_that_a_bank_has_turned_round_already_are_left():
 def test_the_other_side_of_a_plain_movement_is_told_by_its_mark(mark, name):
     """The debtor of a credit, and the creditor of a debit."""
     assert movement(mark, ("Payer", ""), ("Payee", "")).counterparty_name == name
+
+
+BANK = "<{0}><Agt><FinInstnId><BICFI>{1}</BICFI></FinInstnId></Agt></{0}>"
+RECALL_OF_ALL = (
+    '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.056.001.08"><FIToFIPmtCxlReq><Assgnmt><Id>A1</Id>'
+    f"{BANK.format('Assgnr', 'AAAAFRPP')}{BANK.format('Assgne', 'BBBBDEFF')}<CreDtTm>2026-05-02T09:00:00Z</CreDtTm></Assgnmt>"
+    "<Undrlyg><OrgnlGrpInfAndCxl><GrpCxlId>G1</GrpCxlId><OrgnlMsgId>M7</OrgnlMsgId><OrgnlMsgNmId>pacs.008</OrgnlMsgNmId>"
+    "<CxlRsnInf><Rsn><Cd>FRAD</Cd></Rsn></CxlRsnInf></OrgnlGrpInfAndCxl></Undrlyg></FIToFIPmtCxlReq></Document>"
+)
+
+
+def test_a_recall_of_a_whole_message_is_a_recall():
+    """A request that names no payment asks for all of a message, and goes back as one."""
+    recall = profiles()["iso20022-camt-056"]
+    message = one(recall, RECALL_OF_ALL).message
+    assert (message.recall_id, message.original.message_id, message.reason.code) == ("G1", "M7", "FRAD")
+    back = bring_back(recall, message, {"message_id": "A1", "sender": "", "agency": "", "serial": "1", "code": ""})
+    assert b"<OrgnlGrpInfAndCxl>" in back.data
+    assert b"<TxInf>" not in back.data
+
+
+def test_the_parties_of_a_return_are_named_in_every_version():
+    """Later versions put a party's name a level deeper."""
+    data = (
+        '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pacs.004.001.09"><PmtRtr><GrpHdr><MsgId>M</MsgId></GrpHdr><TxInf>'
+        '<RtrId>R</RtrId><RtrdIntrBkSttlmAmt Ccy="EUR">95.00</RtrdIntrBkSttlmAmt><OrgnlTxRef><Dbtr><Pty><Nm>Payer</Nm></Pty></Dbtr>'
+        "<Cdtr><Pty><Nm>Payee</Nm></Pty></Cdtr></OrgnlTxRef></TxInf></PmtRtr></Document>"
+    )
+    message = one(profiles()["iso20022-return"], data).message
+    assert (message.from_holder.name, message.to_holder.name) == ("Payee", "Payer")
