@@ -58,7 +58,10 @@ def message_of(profile: Profile, line: str) -> Message:
         whole = json.loads(line)
         names = list(dict.fromkeys(profile.message.split(", ")))
         if isinstance(whole, dict) and "message" in whole and "type" in whole:
-            whole, names = whole["message"], [name for name in names if str(whole["type"]).rpartition(".")[2] == name]
+            kind = str(whole["type"]).rpartition(".")[2]
+            if kind not in names:
+                raise _not_spoken_of(profile, kind, names)
+            whole, names = whole["message"], [kind]
     except ValueError as error:
         raise _no_message("the line is not JSON") from error
     found = [message for name in names if (message := _parsed(whole, name)) is not None]
@@ -72,6 +75,16 @@ def _parsed(whole: Any, name: str) -> Message | None:
         return json_format.ParseDict(whole, registry.body_type(name)())
     except json_format.ParseError:
         return None
+
+
+def _not_spoken_of(profile: Profile, kind: str, names: list[str]) -> FileRefused:
+    known = any(kind == registry.bare_name(name) for name in registry.bodies())
+    return FileRefused(
+        f"the line holds {kind if known else 'no message of the shared language'}, and the dialect {profile.name} "
+        f"speaks of {', '.join(names)}",
+        cure="name a profile that speaks of it and writes; `lianfang map list --json` says what each speaks of",
+        code="LF-MAP-NO-MESSAGE",
+    )
 
 
 def _no_message(why: str) -> FileRefused:

@@ -181,3 +181,14 @@ def test_a_line_is_read_with_and_without_its_type():
         with pytest.raises(FileRefused) as refused:
             message_of(police, line)
         assert refused.value.code == "LF-MAP-NO-MESSAGE"
+
+
+def test_a_message_that_the_dialect_does_not_speak_of_is_named_with_those_that_it_does():
+    """A notice for a call-record dialect: both are named; a type that the language has not is not repeated."""
+    cdr = profile("telecom-cdr-csv")
+    for kind, word in (("SuspiciousAccountNotice", "SuspiciousAccountNotice"), ("Made\nUp", "no message")):
+        with pytest.raises(FileRefused) as refused:
+            message_of(cdr, json.dumps({"type": f"lianfang.v1.{kind}", "message": {}}))
+        assert word in refused.value.cause
+        assert "speaks of CallDetailAnswer" in refused.value.cause
+        assert "Made" not in refused.value.cause
