@@ -10,6 +10,7 @@ import pytest
 from adapters.catalogue import profiles
 from adapters.model import Converted
 from schemas.v1 import notice_pb2, telecom_pb2
+from tests.adapters.test_ber import NUMBER, tlv
 from tests.adapters.trees import held, not_carried, one, read
 
 RED = "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"
@@ -230,3 +231,12 @@ def test_the_address_of_a_cyber_event_is_of_the_class_of_addresses():
     message = one(profiles()["fincen-sar"], data).message
     assert message.device_addresses == ["192.0.2.1", "192.0.2.99"]
     assert [(code.code, code.raw) for code in message.events] == [("1", "")]
+
+
+@pytest.mark.parametrize(("tag", "codes"), [(0x97, []), (0x98, ["LF-ROW-MISSING"])])
+def test_the_end_of_a_call_is_not_its_start(tag, codes):
+    """A record that says only when the call was released does not say when it began."""
+    stamp = bytes.fromhex("261120101500") + b"+" + bytes.fromhex("0800")
+    call = tlv(0xA0, tlv(0x80, b"\x00") + tlv(0x83, NUMBER) + tlv(tag, stamp) + tlv(0x99, b"\x23"))
+    outcomes = read(profiles()["threegpp-cdr-ber"], call)
+    assert [one.code for one in outcomes if not isinstance(one, Converted)] == codes
