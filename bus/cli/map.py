@@ -14,7 +14,7 @@ from bus.cli import show
 from bus.cli.desk import SOME_FAILED, Desk, desk
 from bus.cli.map_back import back
 from bus.cli.map_docs import docs, schema
-from bus.cli.map_files import companions_of, file_at, given_at, lines_to, profile_named, refusals, source
+from bus.cli.map_files import companions_of, file_at, given_at, lines_to, profile_named, refusals, require_apart, source
 from bus.cli.map_infer import infer
 from bus.cli.map_look import identify, preview
 from bus.cli.map_profiles import diff, test
@@ -60,6 +60,8 @@ def check(
     desk: Desk, profile: str, file: Path, companion: tuple[str, ...], html: Path | None, rows_out: Path | None
 ) -> None:
     """Read FILE in the format PROFILE (or `auto`) and say what would become of each row."""
+    require_apart(html, file)
+    require_apart(rows_out, file)
     with failing_at(rows_out) as failing:
         found = _read(profile, file, companion, lambda _: None, failing)
     if rows_out is not None:
@@ -93,6 +95,7 @@ def convert(
 
     Without --out they go to standard output, unless --json asks for the counts there.
     """
+    require_apart(out, file)
     with lines_to(out, desk) as write:
         shown = progress_of(desk, wanted=progress)
         found = _read(profile, file, companion, lambda row: write(_line(row, lineage=lineage)), progress=shown)

@@ -9,7 +9,7 @@ import click
 
 from bus.cli import show
 from bus.cli.desk import SOME_FAILED, Desk, desk
-from bus.cli.map_files import file_at, profile_named
+from bus.cli.map_files import file_at, profile_named, require_apart
 from bus.errors import Usage
 
 _TABLE = "csv"
@@ -26,6 +26,7 @@ def back(desk: Desk, profile: str, messages: Path, out: Path | None, sender: str
 
     Without --out the result goes to standard output, and the report to standard error.
     """
+    require_apart(out, messages)
     chosen = profile_named(profile)
     written, report = _all(chosen, messages.read_text("utf-8"), sender)
     files = _files(chosen, written, out, desk)

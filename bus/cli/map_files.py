@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,10 +94,22 @@ def lines_to(out: Path | None, desk: Desk) -> Iterator[Callable[[str], None]]:
         yield lambda line: _write_line(file, line)
 
 
+def require_apart(out: Path | None, read: Path) -> None:
+    """Refuse to write what comes of a file over that file: what was not carried, and every good row, would be lost."""
+    if out is not None and out.exists() and read.exists() and out.samefile(read):
+        raise Usage(
+            f"{out} is the file that is read, and it would be written over",
+            cure="name another file",
+            code="LF-CLI-SAME-FILE",
+        )
+
+
 @contextlib.contextmanager
 def file_at(out: Path) -> Iterator[IO[bytes]]:
     """Give a file for its owner alone that appears whole or not at all."""
     part = out.with_name(f".{out.name}.part")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(out.parent))
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,4 +1,4 @@
-"""`lianfang map infer`: a first profile for a table that nobody knows yet."""
+"""`lianfang map infer`: a first profile for a file that nobody knows yet."""
 
 import codecs
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import click
 
 from bus.cli import show
 from bus.cli.desk import Desk, desk
-from bus.cli.map_files import file_at, given_at, refusals
+from bus.cli.map_files import file_at, given_at, refusals, require_apart
 from bus.errors import Usage
 
 _HEAD_BYTES = 1024
@@ -19,7 +19,7 @@ _TREES = {b"<": "XML", b"{": "JSON", b"[": "JSON"}
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--to", "message", required=True, metavar="MESSAGE", help="What a row becomes, as SuspiciousAccountNotice."
+    "--to", "message", required=True, metavar="MESSAGE", help="What a record becomes, as SuspiciousAccountNotice."
 )
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The profile to write."
@@ -29,11 +29,12 @@ _TREES = {b"<": "XML", b"{": "JSON", b"[": "JSON"}
 @click.option("--region", default="", help="The country of telephone numbers, as CN; no cell says it.")
 @desk
 def infer(desk: Desk, file: Path, message: str, out: Path, zone: str, currency: str, region: str) -> None:
-    """Propose a profile for a table; what is not sure is commented out with its reason."""
+    """Propose a profile for a table, XML or JSON; what is not sure is commented out with its reason."""
     from adapters.catalogue import load  # noqa: PLC0415 - lazy: help must not pay for it
     from adapters.infer import Stated  # noqa: PLC0415 - lazy
     from adapters.infer import infer as propose  # noqa: PLC0415 - lazy
 
+    require_apart(out, file)
     given = given_at(file)
     _require_table(given)
     with refusals():
@@ -59,9 +60,11 @@ def _require_table(given: Any) -> None:
 
 
 def _told(answer: dict[str, Any]) -> Iterator[str]:
-    yield f"{answer['profile']}: {answer['encoding']}, header in line {answer['header_line']}"
+    yield f"{answer['profile']}: {_read_as(answer)}"
+    for sheet in answer["sheets"]:
+        yield f"sheet {sheet['sheet']}: {'written' if sheet['written'] else 'commented'}, {sheet['why']}"
     yield from show.table(
-        ("column", "field", "sure", "", "why"),
+        ("column or path", "field", "sure", "", "why"),
         [
             (
                 item["column"],
@@ -73,3 +76,9 @@ def _told(answer: dict[str, Any]) -> Iterator[str]:
             for item in answer["columns"]
         ],
     )
+
+
+def _read_as(answer: dict[str, Any]) -> str:
+    if answer["header_line"]:
+        return f"{answer['encoding']}, header in line {answer['header_line']}"
+    return f"{answer['format']}, records at {answer['at'] or 'the root'}"

@@ -59,3 +59,31 @@ def test_infer_says_of_a_document_that_it_is_no_table(tmp_path):
         assert (typed.code, typed.value["code"]) == (2, "LF-MAP-NO-TABLE")
         assert kind in typed.value["cause"]
         assert not out.exists()
+
+
+def test_no_file_is_written_over_the_file_that_is_read(tmp_path):
+    """Rows, page, messages, profile and local records under the name of their source are refused, and the source stays whole."""
+    file, link = tmp_path / "a.csv", tmp_path / "same"
+    file.write_text(HEADER + GOOD + BAD, "utf-8")
+    link.symlink_to(file)
+    before = file.read_bytes()
+    for typed in (
+        ("check", "auto", file, "--rows-out", link),
+        ("check", "auto", file, "--html", file),
+        ("convert", "auto", file, "--out", file),
+        ("infer", file, "--to", "SuspiciousAccountNotice", "--out", file),
+        ("back", "bank-notice-csv", file, "--out", file),
+    ):
+        refused = lianfang("map", *typed, "--json")
+        assert (refused.code, refused.value["code"]) == (2, "LF-CLI-SAME-FILE")
+        assert file.read_bytes() == before
+
+
+def test_a_directory_that_is_not_there_is_named_and_no_file_of_ours(tmp_path):
+    """The cause names the directory that was given, not the part that would have been written first."""
+    file = tmp_path / "a.csv"
+    file.write_text(HEADER + GOOD, "utf-8")
+    refused = lianfang("map", "convert", "auto", file, "--out", tmp_path / "none" / "m.jsonl", "--json")
+    assert (refused.code, refused.value["code"]) == (5, "LF-CLI-NO-FILE")
+    assert str(tmp_path / "none") in refused.value["cause"]
+    assert ".part" not in refused.value["cause"]
