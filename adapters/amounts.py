@@ -93,7 +93,7 @@ def read_money(setting: Setting) -> Read:
     def read(text: str, _: Notes) -> dict[str, Any]:
         if comma:
             text = _with_point(text)
-        own = _OWN_CURRENCY.match(text)
+        own = _OWN_CURRENCY.match(text) if "A" <= text < "[" else None  # it begins with a capital letter
         if not text.isascii() or "$" in text:
             _check_sign(text, own[1] if own else currency)
         if own is not None:

@@ -109,10 +109,11 @@ def several(read: Read, place: int, verbs: Mapping_, nulls: frozenset[str]) -> F
 def _cut(read: Read, place: int, verbs: Mapping_, nulls: frozenset[str]) -> Fill:
     assert verbs.split is not None, "asked before"
     cut, part = re.compile(f"[{re.escape(verbs.split.at)}]").split, verbs.split.part
+    whole = frozenset(verbs.split.at).isdisjoint
 
     def fill(cells: Cells, notes: Notes) -> Any:
         texts = [text for one in texts_of(cells[place]) if (text := tidy(one)) not in nulls]
-        pieces = [piece for text in texts for piece in cut(text)]
+        pieces = texts if all(map(whole, texts)) else [piece for text in texts for piece in cut(text)]
         if part is not None:
             pieces = pieces[part : part + 1]
         found = [read(bare, notes) for piece in pieces if (bare := piece.strip()) not in nulls]

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import mul
 from typing import Any
 
@@ -28,6 +29,7 @@ _ID15 = re.compile(r"[0-9]{15}")
 _USCC = re.compile(r"[0-9A-HJ-NP-RTUW-Y]{2}[0-9]{6}[0-9A-HJ-NP-RTUW-Y]{10}")
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _READ_BACK = re.compile(rb"(?:[\x00-\x7f]*[\xe4-\xe9][\x80-\xbf]{2})+[\x00-\x7f]*")
+_READ_BACK_LEADS = range(0xE4, 0xEA)
 _MOJIBAKE_MIN = 1
 _GUARDS = "`'\""
 _EXCEL_DIGITS = 15
@@ -119,7 +121,7 @@ def read_text(setting: Setting) -> Read:
     def read(text: str, _: Notes) -> str:
         if not text.isprintable():
             _refuse_controls(text)
-        if not text.isascii() and _is_mojibake(text):
+        if not text.isascii() and _may_begin_mojibake(text[0]) and _is_mojibake(text):
             raise refuse(
                 (
                     "LF-ROW-MOJIBAKE",
@@ -135,6 +137,15 @@ def read_text(setting: Setting) -> Read:
 def _refuse_controls(text: str) -> None:
     if any(unicodedata.category(character) == "Cc" and character not in "\t\r\n" for character in text):
         raise refuse(("LF-ROW-CONTROL", "holds control characters", "export it again; the record is damaged"))
+
+
+@lru_cache(maxsize=4096)
+def _may_begin_mojibake(character: str) -> bool:
+    """Say whether a text that was read in the wrong encoding can begin so: spares most texts the way back to bytes."""
+    try:
+        return character.isascii() or character.encode("gb18030")[0] in _READ_BACK_LEADS
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_mojibake(text: str) -> bool:
@@ -196,6 +207,8 @@ def read_account(setting: Setting) -> Read:
     path, sheet = setting.path, setting.profile.source.format in _SHEETS
 
     def read(text: str, notes: Notes) -> dict[str, Any]:
+        if text.isascii() and text.isdecimal():  # as nearly every number is
+            return _digits_account(text, path, notes, sheet=sheet)
         number = identifier(text)
         if " " in number:
             number = number.replace(" ", "")
@@ -291,7 +304,8 @@ def read_id(setting: Setting) -> Read:
     path = setting.path
 
     def read(text: str, notes: Notes) -> dict[str, Any]:
-        number = identifier(text).replace(" ", "").upper()
+        plain = text.isascii() and text.isdecimal()
+        number = text if plain else identifier(text).replace(" ", "").upper()
         if _ID18.fullmatch(number):
             if id_checksum_valid(number):
                 return {"id_number": number, "id_type": "GB11643"}

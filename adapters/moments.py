@@ -43,6 +43,11 @@ _OFFSET_H_MAX = 14
 _CENTURY_FROM = 80
 """Two-digit years from here on are of the 1900s (SWIFT User Handbook, formats)."""
 _DAY_MS = 86_400_000
+_DAY_AND_CLOCK = re.compile(r"[^ HmsS]*[yMd][^ HmsS]*( [Hm:]*H[Hm:]*:ss)?")
+"""A form of a day, with or without the hour, minutes and seconds behind a blank."""
+_SECONDS = {"": 0, **{f":{second:02}": second * 1000 for second in range(60)}}
+_REMEMBERED_MAX = 4096
+"""Most days, and minutes of a day, that are remembered for one field."""
 _VALUE, _PROFILE = common_pb2.ZONE_SOURCE_VALUE, common_pb2.ZONE_SOURCE_PROFILE
 _PRECISION = {
     "day": common_pb2.TIME_PRECISION_DAY,
@@ -117,7 +122,12 @@ def read_instant(setting: Setting) -> Read:
 
         return read_only
 
+    first = readers[0]
+
     def read(text: str, notes: Notes) -> dict[str, Any]:
+        found = first(text, notes)  # as nearly every text of a file that keeps to its form
+        if found is not None:
+            return found
         bare = identifier(text)
         for reader in readers:
             found = reader(bare, notes)
@@ -191,16 +201,25 @@ def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> Callable[[st
     short = "yy" in _SPLIT.findall(form)
     match_whole = pattern.fullmatch
     in_order = names == _PARTS[: len(names)]
+    again = _DAY_AND_CLOCK.fullmatch(form)
+    days: dict[str, int] = {}
+    minutes: dict[str, int] = {}
 
     def read(text: str, notes: Notes) -> dict[str, Any] | None:
+        if again:  # days and minutes of a day come again and again: what has been read once is not read again
+            day_text, _, clock_text = text.partition(" ") if again[1] else (text, "", "")
+            day_ms, minute_ms, second_ms = (
+                days.get(day_text),
+                minutes.get(clock_text[:-3]),
+                _SECONDS.get(clock_text[-3:]),
+            )
+            if day_ms is not None and minute_ms is not None and second_ms is not None:
+                at = day_ms + minute_ms + second_ms
+                return {"utc_ms": at, "precision": precision, "zone_source": _PROFILE, "zone": zone_name, "raw": text}
         found = match_whole(text)
         if found is None:
             return None
-        numbers = list(map(int, found.groups()))
-        if not in_order:
-            by_name = dict(zip(names, numbers, strict=True))
-            numbers = [by_name.get(part, 0) for part in _PARTS]
-        year, month, day, *clock = numbers
+        year, month, day, *clock = _numbers(found, names, in_order=in_order)
         if short:
             year += 1900 if year >= _CENTURY_FROM else 2000
         hour, minute, second, milli = (*clock, 0, 0, 0, 0)[:4]
@@ -213,9 +232,21 @@ def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> Callable[[st
         at = midnight + hour * 3_600_000 + minute * 60_000 + second * 1000 + milli
         if not even and clock:
             at = _uneven_day(dt.datetime(year, month, day, hour, minute, second, tzinfo=zone), path, notes) + milli
+        elif again and len(days) < _REMEMBERED_MAX and len(minutes) < _REMEMBERED_MAX:
+            days[day_text] = midnight
+            minutes[clock_text[:-3]] = (hour * 60 + minute) * 60_000
         return {"utc_ms": at, "precision": precision, "zone_source": _PROFILE, "zone": zone_name, "raw": text}
 
     return read
+
+
+def _numbers(found: re.Match[str], names: tuple[str, ...], *, in_order: bool) -> list[int]:
+    """Return the parts of a moment, the year first."""
+    numbers = list(map(int, found.groups()))
+    if in_order:
+        return numbers
+    by_name = dict(zip(names, numbers, strict=True))
+    return [by_name.get(part, 0) for part in _PARTS]
 
 
 def _uneven_day(moment: dt.datetime, path: str, notes: Notes) -> int:

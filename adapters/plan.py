@@ -99,15 +99,22 @@ class Plan:
     """What a cell is called in causes."""
 
     @cached_property
-    def _order(self) -> tuple[tuple[Fill, tuple[str, ...], str, Step], ...]:
-        return tuple((step.fill, step.parents, step.name, step) for step in self.steps)
+    def _order(self) -> tuple[tuple[Fill, tuple[str, ...], str, bool, Step], ...]:
+        """The steps, each with whether an earlier one may have filled a part of the same field."""
+        begun: set[tuple[str, ...]] = set()
+        order = []
+        for step in self.steps:
+            whole = (*step.parents, step.name)
+            order.append((step.fill, step.parents, step.name, whole in begun, step))
+            begun.update(whole[:depth] for depth in range(1, len(whole) + 1))
+        return tuple(order)
 
     def values(self, cells: Cells, notes: Notes) -> dict[str, Any]:
         """Return what the message is built from. RowRefused, naming the column, when a field cannot be read."""
         values: dict[str, Any] = {}
         step: Step | None = None
         try:
-            for fill, parents, name, step in self._order:  # noqa: B007 - named in the refusal below
+            for fill, parents, name, begun, step in self._order:  # noqa: B007 - named in the refusal below
                 found = fill(cells, notes)
                 if found is None:
                     continue
@@ -117,7 +124,7 @@ class Plan:
                     if inner is None:
                         inner = place[parent] = {}
                     place = inner
-                if name in place and isinstance(found, dict):
+                if begun and name in place and isinstance(found, dict):
                     place[name].update(found)
                 else:
                     place[name] = found
