@@ -240,3 +240,21 @@ def test_the_end_of_a_call_is_not_its_start(tag, codes):
     call = tlv(0xA0, tlv(0x80, b"\x00") + tlv(0x83, NUMBER) + tlv(tag, stamp) + tlv(0x99, b"\x23"))
     outcomes = read(profiles()["threegpp-cdr-ber"], call)
     assert [one.code for one in outcomes if not isinstance(one, Converted)] == codes
+
+
+@pytest.mark.parametrize(
+    ("phone", "e164"),
+    [
+        ("<tph_country_prefix>971</tph_country_prefix><tph_number>501234567</tph_number>", "+971501234567"),
+        ("<tph_country_prefix>+971</tph_country_prefix><tph_number>501234567</tph_number>", "+971501234567"),
+        ("<tph_number>2125550001</tph_number>", ""),
+    ],
+)
+def test_a_country_prefix_makes_a_number_international(phone, e164):
+    """A prefix of digits is a country's; a number without one is no country's, whatever its digits look like."""
+    data = (
+        "<report><rentity_id>1</rentity_id><report_code>STR</report_code><entity_reference>R1</entity_reference>"
+        "<reporting_person><first_name>A</first_name><last_name>B</last_name>"
+        f"<phones><phone>{phone}</phone></phones></reporting_person></report>"
+    )
+    assert [one.e164 for one in one(profiles()["goaml-report"], data).message.reporter.phones] == [e164]
