@@ -5,6 +5,7 @@ A profile that reads is one whose every field, verb, column, table and code is t
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
@@ -16,7 +17,7 @@ from adapters.errors import ProfileRefused
 from adapters.paths import alternatives
 from adapters.plan import ITSELF, compile_plan, field_at
 from adapters.plan import READERS as READERS_OF_KINDS
-from adapters.profile import Each, Header, Mapping_, Profile
+from adapters.profile import ROWS, Each, FooterCheck, Header, Mapping_, Profile
 from adapters.profile_text import parse_profile
 from adapters.readers import READERS
 from adapters.tree_plan import constants, fields_of, kinds_of, list_at, lists_of, looked_at
@@ -68,10 +69,23 @@ def _check_table(profile: Profile) -> None:
             raise ProfileRefused(
                 f"{profile.name} gives the header {spelling} to two columns", cure="to one of them only"
             )
+    for check in source.footer_check:
+        _check_footer(profile, check, known)
     _check_fields(profile, _target(profile), profile.file.field, known)
     _check_header(profile, source.header)
     if profile.file.writing is not None:
         _check_written(profile, profile.file.writing.columns, known)
+
+
+def _check_footer(profile: Profile, check: FooterCheck, known: tuple[str, ...]) -> None:
+    """Check a line that says what the rows come to."""
+    for column in (check.counts, *([check.only.source] if check.only is not None else [])):
+        _known(profile, column, (*known, ROWS), "column")
+    if not re.compile(check.pattern).groups and check.counts == ROWS:
+        raise ProfileRefused(
+            f"{profile.name}: the pattern {check.pattern} of a footer_check has no group, so it has no figure",
+            cure="put the figure in a group, or count a column",
+        )
 
 
 def _check_header(profile: Profile, header: Header) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from adapters import passport, tree_map
 from adapters.errors import RowRefused
 from adapters.faults import other_faults
+from adapters.footers import Footers
 from adapters.groups import grouped
 from adapters.lines import UNENDED, Row, is_unended
 from adapters.model import Converted, HeldBack, Lineage, RowWarning
@@ -45,7 +46,10 @@ def _table(profile: Profile, given: Given) -> Iterator[Outcome]:
     assert profile.file.target is not None, "checked with the profile"
     plan = compile_plan(profile, profile.file.target.message, profile.file.field, table.columns, table.headers)
     rows = grouped if profile.file.source.group_as else _rows
-    return rows(profile, table, plan, origin(profile, given))
+    if not profile.file.source.footer_check:
+        return rows(profile, table, plan, origin(profile, given))
+    footers = Footers(table, profile.file.source)
+    return footers.over(rows(profile, footers.table, plan, origin(profile, given)))
 
 
 def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Outcome]:
@@ -64,7 +68,8 @@ def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> I
             held = held_back(error, record, line, raw)
             yield held._replace(others=other_faults(plan, cells), like=partial(likeness.of, cells))
             continue
-        note_strangers(strangers, cells, notes, nulls)
+        if strangers:
+            note_strangers(strangers, cells, notes, nulls)
         if is_unended(line, raw):
             notes.append(UNENDED)
         provenance = {**base, "record": record, "line": line}

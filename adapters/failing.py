@@ -19,6 +19,7 @@ from typing import IO, Any, Protocol
 from adapters.convert import Outcome
 from adapters.decode import body_start, encoding_of
 from adapters.errors import FileRefused
+from adapters.footers import is_told
 from adapters.lines import TOO_LARGE
 from adapters.profile import Profile
 from adapters.source_file import Given
@@ -67,6 +68,12 @@ def failing_rows(profile: Profile, given: Given, out: IO[bytes], *, workbook: bo
     return _Workbook(profile, table, out) if workbook else _Text(profile, given, table, out)
 
 
+def _above(profile: Profile, table: Table) -> list[str]:
+    """Return the lines above the header that the dialect reads: what is said there of all rows is not true of some."""
+    source = profile.file.source
+    return [line for line in table.preamble if not is_told(line, source)] if source.preamble else []
+
+
 class _Text:
     """Rows as the file has them, each under a line that says why."""
 
@@ -78,8 +85,7 @@ class _Text:
         self._end = b"\r\n" if header.endswith(b"\r\n") else b"\n"
         if table.encoding and body_start(given, encoding_of(given, list(profile.file.source.encodings))):
             out.write(codecs.BOM_UTF8)
-        above = table.preamble if profile.file.source.preamble else ()
-        for line in (*above, *((header.decode(self._encoding),) if header else ())):
+        for line in (*_above(profile, table), *((header.decode(self._encoding),) if header else ())):
             out.write(self._whole(line.encode(self._encoding)))
 
     def add(self, outcome: Outcome, why: dict[str, Any]) -> None:
@@ -113,7 +119,7 @@ class _Workbook:
         self._sheet.set_column(0, width - 1, _WIDTH, self._text)
         self._sheet.set_column(width, width + len(NOTE_COLUMNS) - 1, _WIDE, self._text)
         self._row = 0
-        for line in table.preamble if profile.file.source.preamble else ():
+        for line in _above(profile, table):
             self._write(line.rstrip("\r\n").split(","), self._text)
         self._write([*table.headers, *NOTE_COLUMNS], bold)
         self._sheet.freeze_panes(self._row, 0)

@@ -149,6 +149,7 @@ def _facts(profile: Profile) -> list[tuple[str, ...]]:
         "sheets": _code(*(rule.name for rule in source.sheet if not rule.ignore)),
         "sheets without records": _code(*(rule.name for rule in source.sheet if rule.ignore)),
         "a row that begins so is no record": _code(*source.footer),
+        "figures that are counted again": _code(*(check.pattern for check in source.footer_check)),
         "known, and carries nothing": _code(*source.ignore),
         "one message for all lines of one": source.group_by,
         "lines of one message, at most": str(source.group_max) if source.group_by else "",

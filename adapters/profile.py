@@ -55,6 +55,21 @@ class Sheet(_Strict):
     """Whether it is known to hold no records."""
 
 
+ROWS = "rows"
+
+
+class FooterCheck(_Strict):
+    """[[source.footer_check]]: a line above or below the rows that says how many they are, or what a column comes to."""
+
+    pattern: str
+    """Pattern of the whole line; its first group is the figure. Cells of a row below are parted by tabs. Without a group the
+    figure is that row's own cell in the column that is counted."""
+    counts: str = ROWS
+    """`rows`, or the column whose sum it is."""
+    only: "When | None" = None
+    """Which rows are counted, where it is not all of them."""
+
+
 class Source(_Strict):
     """[source]: how the dialect is written."""
 
@@ -86,6 +101,8 @@ class Source(_Strict):
     """Headers, or paths with wildcards, that are known and carry nothing for the message."""
     footer: list[str] = []
     """First words of a row that is a sum or a note, not a record."""
+    footer_check: list[FooterCheck] = []
+    """What lines above and below the rows say of them."""
     record_lines_max: int = Field(default=16, ge=1, le=1024)
     """Most lines of one record (a quoted cell may hold line breaks)."""
     sheet: list[Sheet] = []

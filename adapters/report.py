@@ -22,10 +22,12 @@ def html(found: dict[str, Any], file_name: str) -> str:
 
 def _lines(found: dict[str, Any], title: str) -> Iterator[str]:
     refused, warnings = found["refused"], found["warnings"]
+    of_file = [(item["code"], item["cause"]) for item in found.get("of_file", [])]
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>"
     yield f"<h1>{escape(title)}</h1>\n<p>Read as {escape(found['profile'])}.</p>"
+    yield from _table("The whole file", ("code", "cause"), of_file)
     for name, items in (("Refused", refused), ("Warnings", warnings)):
         counts = Counter((item["code"], item["cause"]) for item in items)
         causes = [(code, cause, count) for (code, cause), count in counts.most_common()]

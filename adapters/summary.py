@@ -29,6 +29,8 @@ TREE_BYTES_MAX = 1 << 26
 """Largest file that is looked at whole when its beginning is in no known dialect: no larger one is read but tables."""
 SHOWN_MAX = 10_000
 """Most refusals, and most warnings, that are kept one by one; all are counted."""
+FILE_WIDE = ("footer_mismatch", "unended_last_line")
+"""Warnings of the file as a whole, which its last record carries."""
 NOT_CARRIED = ("column_not_carried", "element_not_carried")
 _NO_COMPANIONS: Mapping[str, bytes] = {}
 
@@ -94,6 +96,8 @@ class Tally:
     not_carried: Counter[str] = field(default_factory=Counter)
     """Of what the message has no place for: how many rows have it."""
     refused_count: int = 0
+    of_file: dict[tuple[str, str], None] = field(default_factory=dict)
+    """What is odd about the file as a whole: codes and causes."""
 
     def over(self, outcomes: Iterator[Outcome]) -> Iterator[Converted]:
         """Yield the records that became messages, and count all."""
@@ -122,6 +126,7 @@ class Tally:
             **fault._asdict(),
             "others": [one._asdict() for one in others],
         }
+        self.of_file.update({(one.code, one.cause): None for one in others if one.code in FILE_WIDE})
         self.refused_count += 1
         self.counts[fault.code] += 1
         if len(self.refused) < SHOWN_MAX:
@@ -131,6 +136,8 @@ class Tally:
     def _warn(self, outcome: Converted) -> None:
         for note in outcome.warnings:
             self.counts[note.code] += 1
+            if note.code in FILE_WIDE:
+                self.of_file[note.code, note.cause] = None
             if note.code in NOT_CARRIED:
                 self.not_carried[note.cause] += 1
             if len(self.warnings) < SHOWN_MAX:
@@ -146,6 +153,7 @@ class Tally:
             "refused": self.refused,
             "warnings": self.warnings,
             "not_carried": [{"cause": cause, "rows": rows} for cause, rows in sorted(self.not_carried.items())],
+            "of_file": [{"code": code, "cause": cause} for code, cause in self.of_file],
             "counts": dict(sorted(self.counts.items())),
         }
 

@@ -8,8 +8,9 @@
 
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from adapters.errors import FileRefused, RowRefused
@@ -20,6 +21,7 @@ from adapters.profile import Profile, Source
 from adapters.source_file import Given
 
 COLUMNS_MAX = 256
+_SUMS_MAX = 64
 
 NOTE = "#lianfang-note"
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
@@ -41,6 +43,13 @@ class Table:
     encoding: str = ""
     """What its rows' bytes are written in; empty where they stand in no text file."""
     delimiter: str = ","
+    sums: deque[Cells] = field(default_factory=deque)
+    """The last of the rows that are sums, once they have been passed over; kept where the dialect checks them."""
+
+
+def sums_of(source: Source) -> deque[Cells]:
+    """Return what keeps rows that are sums; nothing where the dialect does not check them."""
+    return deque(maxlen=_SUMS_MAX if source.footer_check else 0)
 
 
 def read_table(given: Given, source: Source) -> Table:
@@ -52,8 +61,9 @@ def read_table(given: Given, source: Source) -> Table:
     above: list[str] = []
     headers, columns, header = _find_header(rows, source, lambda row: above.append(row.raw.decode(encoding)))
     needed = tuple(columns[name] for name in source.header.required)
-    below = _below(without_types(rows, source), len(headers), source, needed)
-    return Table(headers, columns, below, header, tuple(above), encoding, source.delimiter)
+    sums = sums_of(source)
+    below = _below(without_types(rows, source), len(headers), source, needed, sums)
+    return Table(headers, columns, below, header, tuple(above), encoding, source.delimiter, sums)
 
 
 def numbered(rows: Iterator[Row], source: Source) -> Table:
@@ -76,7 +86,8 @@ def numbered(rows: Iterator[Row], source: Source) -> Table:
     for name, place in columns.items():
         headers[place] = name
     needed = tuple(columns[name] for name in source.header.required)
-    return Table(tuple(headers), columns, _below(every, width, source, needed), b"")
+    sums = sums_of(source)
+    return Table(tuple(headers), columns, _below(every, width, source, needed, sums), b"", sums=sums)
 
 
 def _widened(row: Row, width: int, cells_min: int) -> Row:
@@ -218,13 +229,18 @@ def _columns(headers: tuple[str, ...], names: dict[str, str]) -> dict[str, int]:
     return columns
 
 
-def _below(rows: Iterator[Row], width: int, source: Source, needed: tuple[int, ...]) -> Iterator[Row]:
+def _below(
+    rows: Iterator[Row], width: int, source: Source, needed: tuple[int, ...], sums: deque[Cells]
+) -> Iterator[Row]:
     """Yield the records. Blank rows and sums are passed over, never taken for the end: what follows them is read."""
     footer = tuple(source.footer)
     for row in rows:
         cells = row.cells
         if len(cells) != width or row.refused is not None:
-            if row.refused is None and (not any(map(str.strip, cells)) or _is_sum(cells, footer) or cells[0] == NOTE):
+            if row.refused is None and (not any(map(str.strip, cells)) or cells[0] == NOTE):
+                continue
+            if row.refused is None and _is_sum(cells, footer):
+                sums.append(cells)
                 continue
             yield _fitted(row, width)
             continue
@@ -233,6 +249,7 @@ def _below(rows: Iterator[Row], width: int, source: Source, needed: tuple[int, .
         if cells[0] == NOTE:
             continue
         if footer and tidy(cells[0]).startswith(footer) and not all(cells[place].strip() for place in needed):
+            sums.append(cells)
             continue
         yield row if len(row.raw) <= RECORD_BYTES_MAX else row._replace(cells=[], refused=TOO_LARGE)
 

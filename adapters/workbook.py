@@ -11,6 +11,7 @@
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -23,7 +24,7 @@ from adapters.model import Fit
 from adapters.profile import Profile, Source
 from adapters.profile import Sheet as Rule
 from adapters.source_file import Given, head_of, whole
-from adapters.table import COLUMNS_MAX, NOTE, Table, fit_of, read_table, require_clean
+from adapters.table import COLUMNS_MAX, NOTE, Table, fit_of, read_table, require_clean, sums_of
 from adapters.workbook_file import MARK_BYTES, Cells, Sheet, is_workbook, sheets_of
 
 _SHOWN_MAX = 12
@@ -109,7 +110,9 @@ def table_of(sheets: Sequence[Sheet], source: Source) -> Table:
 
 def _table_of(parts: list[_Part], source: Source) -> Table:
     headers, columns, places = _layout(parts, source)
-    return Table(headers, columns, _rows(parts, source, len(headers), places), line_of(headers), _above(parts[0]))
+    sums = sums_of(source)
+    rows = _rows(parts, source, len(headers), places, sums)
+    return Table(headers, columns, rows, line_of(headers), _above(parts[0]), sums=sums)
 
 
 def _above(part: _Part) -> tuple[str, ...]:
@@ -232,24 +235,28 @@ def _layout(parts: list[_Part], source: Source) -> tuple[tuple[str, ...], dict[s
     return tuple(" / ".join(spellings) for spellings in headers), columns, places
 
 
-def _rows(parts: list[_Part], source: Source, width: int, places: list[list[tuple[int, int]]]) -> Iterator[Row]:
+def _rows(
+    parts: list[_Part], source: Source, width: int, places: list[list[tuple[int, int]]], sums: deque[Cells]
+) -> Iterator[Row]:
     footer = tuple(source.footer)
     for part, where in zip(parts, places, strict=True):
         bare = [place for place, header in enumerate(part.headers) if not header]
         for number, given in enumerate(part.rows[part.header_row + 1 :], part.header_row + 2):
-            if not any(map(str.strip, given)) or _is_no_record(given, footer, part.needed):
+            if not any(map(str.strip, given)) or tidy(given[0]) == NOTE:
                 continue
             cells = [""] * width
             for place, at in where:
                 cells[at] = given[place]
+            if _is_sum(given, footer, part.needed):
+                sums.append(cells)
+                continue
             if source.sheet_column:
                 cells[-1] = part.kind
             yield _checked(Row(number, line_of(cells), cells), given, bare)
 
 
-def _is_no_record(cells: Cells, footer: tuple[str, ...], needed: tuple[int, ...]) -> bool:
-    first = tidy(cells[0])
-    return first == NOTE or (bool(footer) and first.startswith(footer) and not all(cells[at].strip() for at in needed))
+def _is_sum(cells: Cells, footer: tuple[str, ...], needed: tuple[int, ...]) -> bool:
+    return bool(footer) and tidy(cells[0]).startswith(footer) and not all(cells[at].strip() for at in needed)
 
 
 def _checked(row: Row, given: Cells, bare: list[int]) -> Row:

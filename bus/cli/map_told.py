@@ -19,6 +19,8 @@ def told(found: dict[str, Any]) -> Iterator[str]:
         f"{found['profile']}: {show.count(found['rows_in'], 'row')}, {show.count(found['messages'], 'message')}, "
         f"{found['refused_count']} refused"
     )
+    for item in found.get("of_file", []):
+        yield from show.wrapped(f"THE WHOLE FILE: {item['code']}: {item['cause']}", "  ")
     causes = Counter((row["code"], row["cause"]) for row in refused)
     if len(causes) < len(refused):
         for (code, cause), rows in causes.most_common():
@@ -51,9 +53,10 @@ def _row(row: dict[str, Any]) -> Iterator[str]:
 
 def _warnings(found: dict[str, Any]) -> Iterator[str]:
     not_carried = {item["cause"]: item["rows"] for item in found["not_carried"]}
+    of_file = {item["cause"] for item in found.get("of_file", [])}
     seen: dict[tuple[str, str, str], set[int]] = {}
     for item in found["warnings"]:
-        if item["cause"] not in not_carried:
+        if item["cause"] not in not_carried and item["cause"] not in of_file:
             seen.setdefault((item["code"], item["field"], item["cause"]), set()).add(item["row"])
     for (code, name, cause), rows in seen.items():
         where = f", {name}" if name else ""
