@@ -24,6 +24,8 @@ Write = Callable[[Any], str]
 _SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]+")
 _ACCOUNT = re.compile(r"[0-9A-Za-z*@.+-]{1,64}")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
+GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
+"""Digits with a comma between each three of them."""
 _ID18 = re.compile(r"[0-9]{17}[0-9X]")
 _ID15 = re.compile(r"[0-9]{15}")
 _USCC = re.compile(r"[0-9A-HJ-NP-RTUW-Y]{2}[0-9]{6}[0-9A-HJ-NP-RTUW-Y]{10}")
@@ -333,7 +335,9 @@ def read_integer(_: Setting) -> Read:
     """A whole number that is not negative."""
 
     def read(text: str, _notes: Notes) -> int:
-        digits = identifier(text).replace(",", "")
+        digits = identifier(text)
+        if "," in digits and GROUPED.fullmatch(digits):
+            digits = digits.replace(",", "")
         if not (digits.isascii() and digits.isdecimal()) or len(digits) > 9:  # noqa: PLR2004 - fits uint32
             raise refuse(("LF-ROW-INTEGER", "does not hold a whole number", "correct it at the source"))
         return int(digits)

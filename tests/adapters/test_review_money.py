@@ -130,3 +130,13 @@ parse = { as = "magnitude", negative = { from = "BorrowingSigns", is = ["0"] } }
     outcomes = read(made(body), xml)
     items = [item for one in outcomes if isinstance(one, Converted) for item in one.message.transactions]
     assert [(item.direction, item.amount.minor_units) for item in items] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1500", 1500), ("1,500", 1500), ("12,345,678", 12345678), ("1,5", None), ("12,34", None)]
+)
+def test_a_comma_that_groups_nothing_is_not_taken_out_of_a_number(text, value):
+    """One and a half, as much of Europe writes it, is not fifteen."""
+    body = '[target]\nmessage = "TransactionTrace"\n[field."count_in"]\nfrom = "N"\nparse = "integer"\n'
+    (outcome,) = read(made(body), f"<R><N>{text}</N></R>")
+    assert (outcome.message.count_in if isinstance(outcome, Converted) else None) == value
