@@ -4,7 +4,7 @@ A format is written with yyyy, yy, MM, dd, HH, mm, ss and SSS (each exactly that
 years of two digits are of 1980 to 2079, as SWIFT reads them;
 anything else stands for itself. `epoch_s` and `epoch_ms` are counts since 1970 in UTC, and carry their zone. `iso8601` is
 a date and a time with T between them, any fraction of a second, and its offset where it has one (RFC 3339, XML Schema
-dateTime); what is finer than a millisecond stays in the raw text.
+dateTime), or a day with its offset; what is finer than a millisecond stays in the raw text.
 """
 
 import datetime as dt
@@ -39,6 +39,8 @@ _ISO = "iso8601"
 _ISO_FORM = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,12}))?([Zz]|[+-][0-9]{2}:[0-9]{2})?"
 )
+_ISO_DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})([Zz]|[+-][0-9]{2}:[0-9]{2})")
+"""A day with its offset (XML Schema date)."""
 _OFFSET_H_MAX = 14
 _CENTURY_FROM = 80
 """Two-digit years from here on are of the 1900s (SWIFT User Handbook, formats)."""
@@ -159,12 +161,18 @@ def _iso(path: str, zone: ZoneInfo, zone_name: str) -> Callable[[str, Notes], di
     local = _local(path, "yyyy-MM-ddTHH:mm:ss", zone, zone_name)
     utc = _local(path, "yyyy-MM-ddTHH:mm:ss", zone_of("UTC"), "UTC")
 
+    utc_day = _local(path, "yyyy-MM-dd", zone_of("UTC"), "UTC")
+
     def read(text: str, notes: Notes) -> dict[str, Any] | None:
-        form = _ISO_FORM.fullmatch(text)
-        if form is None:
+        form, day = _ISO_FORM.fullmatch(text), _ISO_DAY.fullmatch(text)
+        if form is not None:
+            clock, fraction, offset = form[1].upper(), form[2], (form[3] or "").upper()
+            found = (utc if offset else local)(clock, notes)
+        elif day is not None:
+            fraction, offset = None, day[2].upper()
+            found = utc_day(day[1], notes)
+        else:
             return None
-        clock, fraction, offset = form[1].upper(), form[2], (form[3] or "").upper()
-        found = (utc if offset else local)(clock, notes)
         assert found is not None, "the form is the same"
         if offset not in ("", "Z"):
             hours, minutes = int(offset[1:3]), int(offset[4:])

@@ -4,7 +4,9 @@ import pytest
 
 from adapters.back import bring_back
 from adapters.catalogue import profiles
-from tests.adapters.trees import one
+from adapters.moments import write_instant
+from schemas.v1 import common_pb2
+from tests.adapters.trees import held, one
 
 OWN, OTHER = "DE89370400440532013000", "FR1420041010050500013M02606"
 
@@ -90,3 +92,34 @@ def test_the_parties_of_a_return_are_named_in_every_version():
     )
     message = one(profiles()["iso20022-return"], data).message
     assert (message.from_holder.name, message.to_holder.name) == ("Payee", "Payer")
+
+
+@pytest.mark.parametrize(
+    ("day", "utc_ms", "zone"),
+    [
+        ("2026-05-01+02:00", 1777586400000, "+02:00"),
+        ("2026-05-01Z", 1777593600000, "UTC"),
+        ("2026-05-01", 1777593600000, "UTC"),
+    ],
+)
+def test_a_day_may_carry_its_offset(day, utc_ms, zone):
+    """An XML date with an offset is a day of that zone, and is written again as it was."""
+    data = (
+        '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><GrpHdr><MsgId>M</MsgId></GrpHdr>'
+        f"<Stmt><Id>S</Id><Acct>{account(OWN)}</Acct><Bal><Tp><CdOrPrtry><Cd>PRCD</Cd></CdOrPrtry></Tp><Amt Ccy='EUR'>1</Amt>"
+        f"<CdtDbtInd>CRDT</CdtDbtInd><Dt><Dt>{day}</Dt></Dt></Bal></Stmt></BkToCstmrStmt></Document>"
+    )
+    (balance,) = one(profiles()["iso20022-statement"], data).message.balances
+    assert (balance.at.utc_ms, balance.at.zone, balance.at.raw) == (utc_ms, zone, day)
+    assert balance.at.precision == common_pb2.TIME_PRECISION_DAY
+    assert write_instant("iso8601", "UTC", balance.at).startswith(day if len(day) > 10 else "2026-05-01T")
+
+
+def test_a_day_that_never_was_is_refused_with_an_offset_too():
+    """An offset makes no day of the thirtieth of February."""
+    data = (
+        '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><GrpHdr><MsgId>M</MsgId></GrpHdr>'
+        f"<Stmt><Id>S</Id><Acct>{account(OWN)}</Acct><Bal><Tp><CdOrPrtry><Cd>PRCD</Cd></CdOrPrtry></Tp><Amt Ccy='EUR'>1</Amt>"
+        "<CdtDbtInd>CRDT</CdtDbtInd><Dt><Dt>2026-02-30Z</Dt></Dt></Bal></Stmt></BkToCstmrStmt></Document>"
+    )
+    assert held(profiles()["iso20022-statement"], data).code == "LF-ROW-DATE"
