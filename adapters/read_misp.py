@@ -4,7 +4,8 @@ A profile finds elements by where they stand, and in MISP the kind of a value is
 of an event, and beneath each object, this is put, each with the place that it has in the file:
 - `@says`: a value of a kind that indicators have a place for: `path` says which, `value` is the value;
 - `@other`: an attribute of any other kind, so that it is carried as it stands;
-- `@tlp`: its Traffic Light label, else the event's; the strictest, where it has several (FIRST, TLP 2.0).
+- `@tlp`: its Traffic Light label, else the event's; the strictest, where it has several, or an attribute of an object has
+  a stricter one (FIRST, TLP 2.0).
 """
 
 import re
@@ -162,7 +163,15 @@ def _half(kind: str, text: str, value: Element) -> Element:
 
 
 def _tlp(one: Element, label: Sequence[Element]) -> Sequence[Element]:
-    return _label([child for child in one.children if child.name == "Tag"]) or label
+    """Return the label of an attribute or an object, which carries its attributes: one of theirs may be stricter."""
+    own = _label(_tag_elements(one)) or label
+    inner = [found for child in one.children if child.name == "Attribute" for found in _label(_tag_elements(child))]
+    order = tuple(LABELS.values())
+    return [min((*own, *inner), key=lambda found: order.index(found.text))] if inner else own
+
+
+def _tag_elements(one: Element) -> list[Element]:
+    return [child for child in one.children if child.name == "Tag"]
 
 
 def _label(tags: Sequence[Element]) -> list[Element]:

@@ -258,3 +258,19 @@ def test_a_country_prefix_makes_a_number_international(phone, e164):
         f"<phones><phone>{phone}</phone></phones></reporting_person></report>"
     )
     assert [one.e164 for one in one(profiles()["goaml-report"], data).message.reporter.phones] == [e164]
+
+
+@pytest.mark.parametrize(("mark", "label"), [("tlp:red", "RED"), ("tlp:clear", "GREEN")])
+def test_an_object_is_handled_as_its_strictest_attribute(mark, label):
+    """An object carries its attributes, so a label of one of them that is stricter than its own counts."""
+    attribute = {"uuid": "11111111-1111-4111-8111-111111111111", "type": "ip-dst", "category": "Network activity"}
+    attribute |= {"object_relation": "ip", "value": "192.0.2.7", "timestamp": "1777000000", "Tag": [{"name": mark}]}
+    thing = {"uuid": "11111111-1111-4111-8111-111111111112", "name": "ip-port", "timestamp": "1777000000"}
+    event = {
+        "uuid": "11111111-1111-4111-8111-111111111113",
+        "info": "x",
+        "date": "2026-05-01",
+        "Tag": [{"name": "tlp:green"}],
+    }
+    data = json.dumps({"Event": {**event, "Object": [{**thing, "Attribute": [attribute]}]}})
+    assert one(profiles()["misp-event"], data).message.case_context.tlp == label
