@@ -1,4 +1,4 @@
-"""A first profile for a table that nobody knows yet: what is sure is written, what is a guess is commented out with its reason.
+"""A first profile for a file that nobody knows yet (trees: adapters/infer_tree.py): what is sure is written, what is a guess is commented out with its reason.
 
 - Encoding, delimiter and header line come from the bytes.
 - A column is sure when its header is one that a known profile of the same message has (or the field's own name), and its
@@ -7,31 +7,34 @@
 - No value of the file is written into the profile or the report.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import NamedTuple
 
 from adapters.decode import encoding_of
 from adapters.errors import FileRefused
+from adapters.guesses import NULLS, Asked, Guess, Proposal, Stated, Verdict, by_values, settled, tested, toml_text
+from adapters.infer_sheets import Part, choose, sheet_lines
+from adapters.infer_tree import infer_tree, seems_tree
 from adapters.kinds import identifier, tidy
 from adapters.known import Known, Vocabulary, plain, vocabulary
 from adapters.lines import Row, rows_of
-from adapters.looks import Look, look_at
+from adapters.looks import look_at
 from adapters.profile import Mapping_, Source
 from adapters.source_file import Given, head_of, size_of, whole
+from adapters.table import require_clean
 from adapters.workbook_file import MARK_BYTES, is_workbook, sheets_of
 
 SAMPLE_ROWS_MAX = 2_000
 SAMPLE_BYTES_MAX = 4 * 1024 * 1024
-SURE = 0.95
 REASONS_MAX = 12
+HEAD_BYTES = 4096
+"""How much of a file is looked at to see whether it is XML or JSON."""
 _DELIMITERS = ",\t;|"
 _DELIMITER_ROWS = 200
-_NULLS = ("-", "--", "\\N", "NULL", "null", "N/A")
 _WIDTH_MIN = 2
 WORKBOOK = "workbook"
 """What is said of a workbook in place of an encoding."""
@@ -39,75 +42,30 @@ _SPACES = re.compile(r"\s+")
 _ISO_LETTERS = 3
 
 
-@dataclass(frozen=True)
-class Stated:
-    """What the person states, because no file says it. Empty: not stated."""
-
-    zone: str = ""
-    currency: str = ""
-    region: str = ""
-
-
-@dataclass(frozen=True)
-class Guess:
-    """What one column is taken for."""
-
-    header: str
-    known: Known | None
-    sure: float
-    """From 0 to 1; written as it stands only from `SURE` on."""
-    why: str
-    formats: tuple[str, ...] = ()
-    is_currency: bool = False
-
-    @property
-    def written(self) -> bool:
-        """Whether it stands in the profile, or only in a comment."""
-        return (self.known is not None or self.is_currency) and self.sure >= SURE
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A profile, with how sure each part of it is."""
-
-    toml: str
-    encoding: str
-    delimiter: str
-    header_line: int
-    guesses: tuple[Guess, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what is told of it."""
-        return {
-            "encoding": self.encoding,
-            "delimiter": self.delimiter,
-            "header_line": self.header_line,
-            "columns": [
-                {
-                    "column": guess.header,
-                    "field": guess.known.path if guess.known else None,
-                    "sure": guess.sure,
-                    "written": guess.written,
-                    "why": guess.why,
-                }
-                for guess in self.guesses
-            ],
-        }
-
-
 def infer(data: Given, message: str, name: str, stated: Stated) -> Proposal:
-    """Propose a profile for a table. FileRefused when it is none, or nothing in it is sure."""
-    workbook = is_workbook(head_of(data, MARK_BYTES))
-    encoding = WORKBOOK if workbook else encoding_of(data, ["utf-8-sig", "gb18030"])
-    delimiter, rows = (",", _sheet(data)) if workbook else _rows(data, encoding)
-    place = _header(rows)
-    headers = [
-        _SPACES.sub(" ", name) if workbook else name for cell in rows[place] for name in [identifier(tidy(cell))]
-    ]
-    below = [row for row in rows[place + 1 :] if len(row) == len(headers)]
+    """Propose a profile for a table, XML or JSON. FileRefused when it is none, or nothing in it is sure."""
+    if not seems_tree(head_of(data, HEAD_BYTES)):
+        return _infer_table(data, message, name, stated)
+    try:
+        return infer_tree(data, message, name, stated)
+    except FileRefused as tree:
+        try:
+            return _infer_table(data, message, name, stated)
+        except FileRefused:
+            raise tree from None
+
+
+def _infer_table(data: Given, message: str, name: str, stated: Stated) -> Proposal:
     known = vocabulary(message)
-    asked = _Asked(known, stated, _has_currency(headers, below, known))
-    guesses = _settled([_guess(header, [row[at] for row in below], asked) for at, header in enumerate(headers)])
+    verdicts: tuple[Verdict, ...] = ()
+    if is_workbook(head_of(data, MARK_BYTES)):
+        encoding, delimiter = WORKBOOK, ","
+        table, verdicts = _sheet(data, known, stated)
+    else:
+        encoding = encoding_of(data, ["utf-8-sig", "gb18030"])
+        delimiter, rows = _rows(data, encoding)
+        table = _table(rows, known, stated)
+    guesses, place = table.guesses, table.place
     if not any(guess.written and guess.known for guess in guesses):
         reasons = "; ".join(f"{guess.header}: {guess.why}" for guess in guesses[:REASONS_MAX])
         raise FileRefused(
@@ -115,13 +73,36 @@ def infer(data: Given, message: str, name: str, stated: Stated) -> Proposal:
             cure="begin with the profile nearest to it and name the columns yourself",
             code="LF-MAP-NOTHING-SURE",
         )
-    nulls = ["", *(word for word in _NULLS if any(tidy(cell) == word for row in below for cell in row))]
-    footers = [
-        word for word in known.footers if any(row and tidy(row[0]).startswith(word) for row in rows[place + 1 :])
-    ]
+    below = table.rows[place + 1 :]
+    cells = {tidy(cell) for row in below if len(row) == len(table.headers) for cell in row}
+    nulls = ["", *(word for word in NULLS if word in cells)]
+    footers = [word for word in known.footers if any(row and tidy(row[0]).startswith(word) for row in below)]
     written = {"utf-8": "utf-8-sig"}.get(encoding, encoding)
-    head = _Head(name, message, written, delimiter, place, nulls, footers, asked)
-    return Proposal("\n".join(_toml(head, guesses)) + "\n", encoding, delimiter, place + 1, tuple(guesses))
+    head = _Head(name, message, written, delimiter, place, nulls, footers, table.asked, verdicts)
+    form = "xlsx" if encoding == WORKBOOK else "csv"
+    toml = "\n".join(_toml(head, guesses)) + "\n"
+    return Proposal(toml, encoding, delimiter, place + 1, tuple(guesses), form, sheets=verdicts)
+
+
+class _Table(NamedTuple):
+    """Rows with their header found, and what its columns are taken for."""
+
+    rows: list[list[str]]
+    place: int
+    headers: tuple[str, ...]
+    guesses: list[Guess]
+    asked: Asked
+
+
+def _table(rows: list[list[str]], known: Vocabulary, stated: Stated, *, sheet: bool = False) -> _Table:
+    place = _header(rows)
+    cells = [identifier(tidy(cell)) for cell in rows[place]]
+    headers = [_SPACES.sub(" ", cell) for cell in cells] if sheet else cells
+    require_clean(headers, "the header line")
+    below = [row for row in rows[place + 1 :] if len(row) == len(headers)]
+    asked = Asked(known, stated, _has_currency(headers, below, known))
+    guesses = settled([_guess(header, [row[at] for row in below], asked) for at, header in enumerate(headers)])
+    return _Table(rows, place, tuple(headers), guesses, asked)
 
 
 def _rows(given: Given, encoding: str) -> tuple[str, list[list[str]]]:
@@ -133,17 +114,28 @@ def _rows(given: Given, encoding: str) -> tuple[str, list[list[str]]]:
     return delimiter, [row.cells for row in islice(_cut(start, encoding, delimiter), SAMPLE_ROWS_MAX)]
 
 
-def _sheet(given: Given) -> list[list[str]]:
-    """Return the first rows of a workbook's only sheet with rows. FileRefused when there are several: which one, nobody says."""
+def _sheet(given: Given, known: Vocabulary, stated: Stated) -> tuple[_Table, tuple[Verdict, ...]]:
+    """Return the table of a workbook, and where it has several sheets with rows what is thought of each. FileRefused."""
     sheets = sheets_of(whole(given))
-    if len(sheets) != 1:
-        names = ", ".join(sheet.name for sheet in sheets) or "none"
-        raise FileRefused(
-            f"a profile is proposed for one sheet, and these hold rows: {names}",
-            cure="leave one sheet in a copy of the workbook; a profile names further ones with [[source.sheet]]",
-            code="LF-FILE-SHEET",
-        )
-    return sheets[0].rows[:SAMPLE_ROWS_MAX]
+    if len(sheets) == 1:
+        return _table(sheets[0].rows[:SAMPLE_ROWS_MAX], known, stated, sheet=True), ()
+    tables: list[_Table | None] = []
+    for sheet in sheets:
+        try:
+            tables.append(_table(sheet.rows[:SAMPLE_ROWS_MAX], known, stated, sheet=True))
+        except FileRefused:
+            tables.append(None)
+    place, verdicts = choose([_part(sheet.name, table) for sheet, table in zip(sheets, tables, strict=True)])
+    table = tables[place]
+    assert table is not None, "a sheet that fits has a header"
+    return table, verdicts
+
+
+def _part(name: str, table: _Table | None) -> Part:
+    if table is None:
+        return Part(name, (), frozenset())
+    known = frozenset(guess.known.path for guess in table.guesses if guess.written and guess.known)
+    return Part(name, table.headers, known)
 
 
 def _cut(data: bytes, encoding: str, delimiter: str) -> Iterator[Row]:
@@ -177,16 +169,6 @@ def _header(rows: list[list[str]]) -> int:
     )
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What a column is compared with."""
-
-    known: Vocabulary
-    stated: Stated
-    has_currency: bool
-    """Whether a column of its own names the currency of every row."""
-
-
 def _has_currency(headers: list[str], rows: list[list[str]], known: Vocabulary) -> bool:
     places = [place for place, header in enumerate(headers) if plain(header) in known.currency_headers]
     names = {*known.currencies, *known.currencies.values()}
@@ -200,8 +182,8 @@ def _has_currency(headers: list[str], rows: list[list[str]], known: Vocabulary) 
     )
 
 
-def _guess(header: str, cells: list[str], asked: _Asked) -> Guess:
-    values = [text for cell in cells if (text := tidy(cell)) and text not in _NULLS]
+def _guess(header: str, cells: list[str], asked: Asked) -> Guess:
+    values = [text for cell in cells if (text := tidy(cell)) and text not in NULLS]
     look = look_at(values)
     known = asked.known.fields
     if not header:
@@ -215,52 +197,8 @@ def _guess(header: str, cells: list[str], asked: _Asked) -> Guess:
     if len(paths) > 1:
         return Guess(header, None, 0.0, f"the header is known for several fields: {', '.join(paths)}")
     if not named:
-        return _by_values(header, look, known)
-    return max((_tested(header, field, values, look, asked) for field in named), key=lambda guess: guess.sure)
-
-
-def _by_values(header: str, look: Look, known: tuple[Known, ...]) -> Guess:
-    """Propose a field for a header that nobody knows, from what its values look like; never sure."""
-    fits = [field for field in known if field.verbs.parse.kind == look.kind]
-    if not look.kind or not fits:
-        return Guess(header, None, 0.0, "the header is not known, and the values do not show what they are")
-    others = ", ".join(dict.fromkeys(field.path for field in fits if field.path != fits[0].path))
-    others = f"; it could also be {others}" if others else ""
-    why = f"the header is not known; {look.share:.0%} of the values look like {look.words}{others}"
-    return Guess(header, fits[0], round(look.share / 2, 2), why, look.formats)
-
-
-def _tested(header: str, field: Known, values: list[str], look: Look, asked: _Asked) -> Guess:
-    stated = asked.stated
-    kind = field.verbs.parse.kind
-    if not values:
-        return Guess(header, field, 0.5, "the header is known, but the column is empty in this file")
-    for needed, given, option in (("instant", stated.zone, "zone"), ("phone", stated.region, "region")):
-        if kind == needed and not given:
-            return Guess(
-                header, field, 0.5, f"the header is known; state the {option}, which no cell says", look.formats
-            )
-    if kind == "money" and not (stated.currency or asked.has_currency):
-        return Guess(header, field, 0.5, "the header is known; state the currency, which no cell says")
-    if kind == "instant" and (look.kind != "instant" or look.ambiguous):
-        why = "day and month could be either way about" if look.ambiguous else "the values are not all dates"
-        return Guess(header, field, 0.5, f"the header is known; {why}", look.formats)
-    if kind == "text" and not field.verbs.map and look.kind in ("id", "account"):
-        return Guess(header, field, 0.3, f"the header is known, but the values look like {look.words}")
-    share = field.share_read(values, look.formats, stated.zone, stated.region)
-    why = f"the header is known, and {share:.0%} of {len(values)} values read as {kind}"
-    return Guess(header, field, round(share, 2) if share < 1 else 1.0, why, look.formats)
-
-
-def _settled(guesses: list[Guess]) -> list[Guess]:
-    """Make unsure what two columns claim."""
-    claims = Counter(guess.known.path for guess in guesses if guess.known and guess.written)
-    return [
-        Guess(guess.header, guess.known, 0.5, "another column claims the same field", guess.formats)
-        if guess.known and guess.written and claims[guess.known.path] > 1
-        else guess
-        for guess in guesses
-    ]
+        return by_values(header, look, known)
+    return max((tested(header, field, values, look, asked) for field in named), key=lambda guess: guess.sure)
 
 
 @dataclass(frozen=True)
@@ -274,7 +212,8 @@ class _Head:
     preamble: int
     nulls: list[str]
     footers: list[str]
-    asked: _Asked
+    asked: Asked
+    sheets: tuple[Verdict, ...] = ()
 
 
 def _toml(head: _Head, guesses: list[Guess]) -> Iterator[str]:
@@ -284,34 +223,35 @@ def _toml(head: _Head, guesses: list[Guess]) -> Iterator[str]:
         "#:schema ./profile.schema.json",
         "# Proposed by `lianfang map infer`. What is commented out is not sure.",
     )
-    yield from ("[profile]", f"name = {_text(head.name)}", 'version = "1"', f"title = {_text(head.name)}", "")
+    yield from ("[profile]", f"name = {toml_text(head.name)}", 'version = "1"', f"title = {toml_text(head.name)}", "")
     if head.encoding == WORKBOOK:
         yield from ("[source]", 'format = "xlsx"')
     else:
-        yield from ("[source]", 'format = "csv"', f"encodings = [{_text(head.encoding)}]")
-        yield f"delimiter = {_text(head.delimiter)}"
-    yield f"null = {_text(head.nulls)}"
+        yield from ("[source]", 'format = "csv"', f"encodings = [{toml_text(head.encoding)}]")
+        yield f"delimiter = {toml_text(head.delimiter)}"
+    yield f"null = {toml_text(head.nulls)}"
     if head.footers:
-        yield f"footer = {_text(head.footers)}  # a row that begins so, and lacks what is required, is no record"
+        yield f"footer = {toml_text(head.footers)}  # a row that begins so, and lacks what is required, is no record"
     for key in ("zone", "currency", "region"):
         given = getattr(head.asked.stated, key)
-        yield f"{key} = {_text(given)}" if given else f"# {key} = ?  # no cell says it"
+        yield f"{key} = {toml_text(given)}" if given else f"# {key} = ?  # no cell says it"
     if head.asked.has_currency and head.asked.known.currencies:
-        pairs = (f"{_text(name)} = {_text(code)}" for name, code in head.asked.known.currencies.items())
+        pairs = (f"{toml_text(name)} = {toml_text(code)}" for name, code in head.asked.known.currencies.items())
         yield f"currencies = {{ {', '.join(pairs)} }}"
-    yield from ("", "[source.header]", f"required = {_text([_column(guess) for guess in needed])}")
+    yield from ("", "[source.header]", f"required = {toml_text([_column(guess) for guess in needed])}")
     yield from (f"lines_before_max = {head.preamble}", "", "[source.columns]")
     for guess in guesses:
         mark = "" if guess.written else "# "
-        yield f"{mark}{_column(guess)} = [{_text(guess.header)}]  # {guess.sure:.0%} sure: {guess.why}"
-    yield from ("", "[target]", f"message = {_text(head.message)}", "version = 1")
+        yield f"{mark}{_column(guess)} = [{toml_text(guess.header)}]  # {guess.sure:.0%} sure: {guess.why}"
+    yield from sheet_lines(head.sheets)
+    yield from ("", "[target]", f"message = {toml_text(head.message)}", "version = 1")
     for guess in guesses:
         if guess.known is not None:
             mark = "" if guess.written else "# "
             yield from ("", *(f"{mark}{line}" for line in _verbs(guess, guess.known, head.asked)))
     tables = {guess.known.verbs.map.table: guess.known.table for guess in sure if guess.known and guess.known.verbs.map}
     for name, table in tables.items():
-        yield from ("", f"[table.{name}]", *(f"{_text(word)} = {_text(code)}" for word, code in table.items()))
+        yield from ("", f"[table.{name}]", *(f"{toml_text(word)} = {toml_text(code)}" for word, code in table.items()))
 
 
 def _column(guess: Guess) -> str:
@@ -321,24 +261,19 @@ def _column(guess: Guess) -> str:
     return guess.known.path.replace("[0]", "").replace(".", "_")
 
 
-def _verbs(guess: Guess, field: Known, asked: _Asked) -> Iterator[str]:
+def _verbs(guess: Guess, field: Known, asked: Asked) -> Iterator[str]:
     verbs: Mapping_ = field.verbs
-    yield from (f"[field.{_text(field.path)}]", f"from = {_text(_column(guess))}")
+    yield from (f"[field.{toml_text(field.path)}]", f"from = {toml_text(_column(guess))}")
     if verbs.split:
         part = "" if verbs.split.part is None else f", part = {verbs.split.part}"
-        yield f"split = {{ at = {_text(verbs.split.at)}{part} }}"
-    formats = f", formats = {_text(list(guess.formats))}" if verbs.parse.kind == "instant" else ""
-    scheme = f", scheme = {_text(verbs.parse.scheme)}" if verbs.parse.scheme else ""
+        yield f"split = {{ at = {toml_text(verbs.split.at)}{part} }}"
+    formats = f", formats = {toml_text(list(guess.formats))}" if verbs.parse.kind == "instant" else ""
+    scheme = f", scheme = {toml_text(verbs.parse.scheme)}" if verbs.parse.scheme else ""
     currency = ', currency_from = "currency"' if verbs.parse.kind == "money" and asked.has_currency else ""
-    yield f"parse = {{ as = {_text(verbs.parse.kind)}{formats}{scheme}{currency} }}"
+    yield f"parse = {{ as = {toml_text(verbs.parse.kind)}{formats}{scheme}{currency} }}"
     if verbs.parse.kind == "money":
         yield f"scale = {verbs.scale}"
     if verbs.map:
-        yield f"map = {{ table = {_text(verbs.map.table)}, unknown = {_text(verbs.map.unknown)} }}"
+        yield f"map = {{ table = {toml_text(verbs.map.table)}, unknown = {toml_text(verbs.map.unknown)} }}"
     if verbs.check.required:
         yield "check = { required = true }"
-
-
-def _text(value: Any) -> str:
-    """Return a text, or a list of texts, as TOML has it: JSON is TOML here, but for DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

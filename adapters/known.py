@@ -18,16 +18,16 @@ from adapters.profile import Mapping_, Profile, ProfileFile
 from schemas import registry
 from schemas.errors import UnknownType
 
-_MUST_LOOK: dict[str, Callable[[str], bool]] = {
-    kind: holds for kind, _, holds in TESTS if kind in ("id", "phone", "bank")
+_MUST_LOOK: dict[tuple[str, str], Callable[[str], bool]] = {
+    (kind, ""): holds for kind, _, holds in TESTS if kind in ("id", "phone", "bank")
 }
-"""Kinds whose reader takes nearly any text: to be sure of them, the values must also look like them."""
-_KIND_OF_TYPE = {
+"""Kinds, with their scheme, whose reader takes nearly any text: to be sure of them, the values must also look like them."""
+KIND_OF_TYPE = {
     made: kind
     for kind, (_, made) in READERS.items()
     if made and kind in ("account", "bank", "money", "instant", "phone")
 }
-_SKIPPED = frozenset({"provenance", "case_context", "staff"})
+SKIPPED = frozenset({"provenance", "case_context", "staff"})
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Known:
         parse = self.verbs.parse.model_copy(update={"formats": list(formats)})
         kind = self.verbs.parse.kind
         read = READERS[kind][0](Setting(self.path, self.verbs.model_copy(update={"parse": parse}), file))
-        looks = _MUST_LOOK.get(kind)
+        looks = _MUST_LOOK.get((kind, self.verbs.parse.scheme))
         words = {*self.table, *self.table.values()} if self.verbs.map else None
 
         def reads(text: str) -> bool:
@@ -119,19 +119,19 @@ def vocabulary(message: str) -> Vocabulary:
 def _of_profile(profile: Profile) -> Iterator[tuple[str, Known]]:
     file = profile.file
     for path, verbs in file.field.items():
-        if isinstance(verbs.source, str) and verbs.source and verbs.when is None:
+        if isinstance(verbs.source, str) and verbs.source in file.source.columns and verbs.when is None:
             headers = frozenset(map(plain, file.source.columns[verbs.source]))
             yield path, Known(path, verbs, headers, file.table[verbs.map.table] if verbs.map else {})
 
 
 def _currency(profile: Profile) -> set[str]:
     columns = {verbs.parse.currency_from for verbs in profile.file.field.values()} - {""}
-    return {header for column in columns for header in profile.file.source.columns[column]}
+    return {header for column in columns for header in profile.file.source.columns.get(column, ())}
 
 
 def _of_message(descriptor: Descriptor) -> Iterator[tuple[str, Known]]:
     """Yield the fields that can be named by their own names: in full, and by the last word where only one ends so."""
-    paths = dict(_paths(descriptor, "", 0))
+    paths = dict(paths_of(descriptor, "", 0, 1))
     last = Counter(path.rpartition(".")[2] for path in paths)
     for path, kind in paths.items():
         end = path.rpartition(".")[2]
@@ -139,16 +139,17 @@ def _of_message(descriptor: Descriptor) -> Iterator[tuple[str, Known]]:
         yield path, Known(path, Mapping_.model_validate({"parse": {"as": kind}}), frozenset(headers), {})
 
 
-def _paths(descriptor: Any, prefix: str, depth: int) -> Iterator[tuple[str, str]]:
+def paths_of(descriptor: Any, prefix: str, depth: int, depth_max: int) -> Iterator[tuple[str, str]]:
+    """Yield the fields that one text fills, with the kind that each is read as."""
     for field in descriptor.fields:
         path = f"{prefix}{field.name}"
-        if field.is_repeated or field.name in _SKIPPED:
+        if field.is_repeated or field.name in SKIPPED:
             continue
         if field.message_type is None:
             scalar = {field.TYPE_STRING: "text", field.TYPE_UINT32: "integer"}.get(field.type)
             if scalar and field.enum_type is None:
                 yield path, scalar
-        elif field.message_type.full_name in _KIND_OF_TYPE:
-            yield path, _KIND_OF_TYPE[field.message_type.full_name]
-        elif depth == 0:
-            yield from _paths(field.message_type, f"{path}.", 1)
+        elif field.message_type.full_name in KIND_OF_TYPE:
+            yield path, KIND_OF_TYPE[field.message_type.full_name]
+        elif depth < depth_max:
+            yield from paths_of(field.message_type, f"{path}.", depth + 1, depth_max)

@@ -31,7 +31,7 @@ _TREES = {b"<": "XML", b"{": "JSON", b"[": "JSON"}
 def infer(desk: Desk, file: Path, message: str, out: Path, zone: str, currency: str, region: str) -> None:
     """Propose a profile for a table, XML or JSON; what is not sure is commented out with its reason."""
     from adapters.catalogue import load  # noqa: PLC0415 - lazy: help must not pay for it
-    from adapters.infer import Stated  # noqa: PLC0415 - lazy
+    from adapters.guesses import Stated  # noqa: PLC0415 - lazy
     from adapters.infer import infer as propose  # noqa: PLC0415 - lazy
 
     require_apart(out, file)

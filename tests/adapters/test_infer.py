@@ -12,7 +12,8 @@ from adapters.back import leaves
 from adapters.catalogue import load
 from adapters.convert import convert
 from adapters.errors import FileRefused, ProfileRefused
-from adapters.infer import Stated, infer
+from adapters.guesses import Stated
+from adapters.infer import infer
 from adapters.model import Converted
 from adapters.table import read_table
 from tests.adapters.files import ACCOUNT, DEMO, IDENTITY, NEXT, NOTICE_HEADER, NOTICE_ROW, notice, read
@@ -159,7 +160,7 @@ def test_what_is_no_table_or_says_nothing_is_refused(data, code):
 
 
 def test_a_workbook_is_proposed_like_a_table_and_read_by_its_profile():
-    """One sheet: the columns are those of the same table as text, and so are the messages; several sheets are for a person."""
+    """One sheet: the columns are those of the same table as text, and so are the messages."""
     book = openpyxl.Workbook()
     for row in (NOTICE_HEADER, NOTICE_ROW):
         book.active.append(row)
@@ -174,11 +175,68 @@ def test_a_workbook_is_proposed_like_a_table_and_read_by_its_profile():
     (row,) = convert(load(proposal.toml), out.getvalue())
     assert isinstance(row, Converted)
     assert row.message.account.number == ACCOUNT
-    book.create_sheet("more").append(["x"])
+
+
+def book_of(**sheets):
+    """Return a workbook with these rows in its sheets."""
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    out = io.BytesIO()
     book.save(out)
+    return out.getvalue()
+
+
+def test_of_several_sheets_the_one_whose_header_fits_is_the_table_and_the_others_are_questions():
+    """The sheet is named in the profile; another one with rows is asked about, and until then the file is refused, no row lost."""
+    data = book_of(Cover=[["about", "this"], ["x", "y"]], Konten=[NOTICE_HEADER, NOTICE_ROW], Empty=[])
+    proposal, _ = proposed(data)
+    sheets = {one["sheet"]: one for one in proposal.as_json()["sheets"]}
+    assert {name: one["written"] for name, one in sheets.items()} == {"Cover": False, "Konten": True}
+    assert sheets["Cover"]["sure"] <= 0.5
+    assert '# [[source.sheet]]\n# name = "Cover"\n# ignore = true' in proposal.toml
     with pytest.raises(FileRefused) as refused:
-        infer(out.getvalue(), NOTICE, "mine", CHINA)
+        list(convert(load(proposal.toml), data))
     assert refused.value.code == "LF-FILE-SHEET"
+    answered = proposal.toml.replace(
+        '# [[source.sheet]]\n# name = "Cover"\n# ignore = true', '[[source.sheet]]\nname = "Cover"\nignore = true'
+    )
+    (row,) = convert(load(answered), data)
+    assert isinstance(row, Converted)
+    assert row.message.account.number == ACCOUNT
+
+
+def test_an_empty_sheet_asks_nothing():
+    """Sheets without rows hold no records: one sheet with rows is the table, and needs no rule."""
+    proposal, _ = proposed(book_of(Leer=[], Konten=[NOTICE_HEADER, NOTICE_ROW]))
+    assert "source.sheet" not in proposal.toml
+
+
+def test_a_second_sheet_with_the_same_header_is_a_question():
+    """It may go on with the table, or be a copy of it: no file says which."""
+    data = book_of(One=[NOTICE_HEADER, NOTICE_ROW], Two=[NOTICE_HEADER, NOTICE_ROW])
+    proposal, _ = proposed(data)
+    (first, second) = proposal.as_json()["sheets"]
+    assert (first["written"], second["written"]) == (True, False)
+    assert "copy" in second["why"]
+
+
+@pytest.mark.parametrize(
+    "sheets",
+    [
+        {"a": [["x", "y"], ["1", "2"]], "b": [["z", "w"], ["1", "2"]]},
+        {"a": [["账号", "户名"], [ACCOUNT, "甲"]], "b": [["户名", "账号"], ["甲", ACCOUNT]]},
+    ],
+)
+def test_where_no_sheet_is_the_table_for_certain_none_is_taken(sheets):
+    """None fits, or two fit equally well with different headers: refused, naming the sheets."""
+    with pytest.raises(FileRefused) as refused:
+        infer(book_of(**sheets), NOTICE, "mine", CHINA)
+    assert refused.value.code == "LF-FILE-SHEET"
+    assert "a, b" in refused.value.cause
 
 
 def test_an_unknown_message_is_refused():
