@@ -21,7 +21,7 @@ from adapters.provenance import held_back, origin
 from adapters.readers import READERS
 from adapters.source_file import Given, whole
 from adapters.strangers import note_strangers, strangers_of
-from adapters.table import Likeness, Table, ranges_of, with_preamble
+from adapters.table import Likeness, Table, of_sheet, ranges_of, with_preamble
 from adapters.workbook import open_table
 
 Outcome = Converted | HeldBack
@@ -57,16 +57,17 @@ def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> I
     strangers, nulls = strangers_of(profile, table), plan.nulls
     likeness = Likeness(table)
     for record, row in enumerate(table.rows, 1):
-        line, raw, cells, refused, _ = row
+        line, raw, cells, refused, _, sheet = row
+        sheets = ((sheet, line),) if sheet else ()
         notes: list[RowWarning] = []
         if refused is not None:
-            yield held_back(refused, record, line, raw)
+            yield held_back(refused, record, line, raw)._replace(sheets=sheets)
             continue
         try:
             values = values_of(cells, notes)
         except RowRefused as error:
             held = held_back(error, record, line, raw)
-            yield held._replace(others=other_faults(plan, cells), like=partial(likeness.of, cells))
+            yield held._replace(others=other_faults(plan, cells), like=partial(likeness.of, cells), sheets=sheets)
             continue
         if strangers:
             note_strangers(strangers, cells, notes, nulls)
@@ -77,11 +78,11 @@ def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> I
             provenance["warnings"] = list(dict.fromkeys(note.code for note in notes))
         values["provenance"] = provenance
         trace, like = partial(_lineage, plan, table, row, record), partial(likeness.of, cells)
-        yield Converted(message(**values), record, line, raw, tuple(notes), trace, b"", like)
+        yield Converted(message(**values), record, line, raw, tuple(notes), trace, b"", like, sheets)
 
 
 def _lineage(plan: Plan, table: Table, row: Row, record: int) -> tuple[Lineage, ...]:
-    return plan.lineage(row.cells, record, row.line, ranges_of(table, row))
+    return of_sheet(table, row.sheet, plan.lineage(row.cells, record, row.line, ranges_of(table, row), table.above))
 
 
 _READERS = {"passport": passport.read, **dict.fromkeys(READERS, tree_map.read)}

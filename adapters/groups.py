@@ -21,7 +21,7 @@ from adapters.plan import Plan
 from adapters.profile import Profile
 from adapters.provenance import held_back
 from adapters.strangers import Strangers, strangers_of
-from adapters.table import Likeness, Table, ranges_of
+from adapters.table import Likeness, Table, of_sheet, ranges_of
 from schemas import checks
 
 BUFFERED_MAX = 65_536
@@ -67,7 +67,7 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
         try:
             values = _values(plan, source.group_as, row, notes)
         except RowRefused as error:
-            held = held_back(error, next(records), row.line, row.raw)
+            held = held_back(error, next(records), row.line, row.raw)._replace(sheets=_sheets((row,)))
             if row.refused is None:
                 held = held._replace(others=other_faults(plan, row.cells), like=partial(likeness.of, row.cells))
             yield held
@@ -118,7 +118,11 @@ def _finished(group: _Group, plan: Plan, table: Table, base: dict[str, Any], rec
     group.values["provenance"] = {**base, "record": record, "line": line, "warnings": codes}
     trace, like = partial(_lineage, plan, table, lines, record), partial(_likeness, table, lines)
     raw = b"".join(row.raw for row in lines)
-    return Converted(plan.message(**group.values), record, line, raw, notes, trace, b"", like)
+    return Converted(plan.message(**group.values), record, line, raw, notes, trace, b"", like, _sheets(lines))
+
+
+def _sheets(lines: tuple[Row, ...]) -> tuple[tuple[str, int], ...]:
+    return tuple((row.sheet, row.line) for row in lines if row.sheet)
 
 
 def _likeness(table: Table, lines: tuple[Row, ...]) -> bytes:
@@ -129,7 +133,9 @@ def _likeness(table: Table, lines: tuple[Row, ...]) -> bytes:
 def _lineage(plan: Plan, table: Table, lines: tuple[Row, ...], record: int) -> tuple[Lineage, ...]:
     found: list[Lineage] = []
     for number, row in enumerate(lines):
-        for item in plan.lineage(row.cells, record, row.line, ranges_of(table, row)):
+        for item in of_sheet(
+            table, row.sheet, plan.lineage(row.cells, record, row.line, ranges_of(table, row), table.above)
+        ):
             inside = "[0]" in item.field
             if inside or number == 0:
                 found.append(item._replace(field=item.field.replace("[0]", f"[{number}]", 1)))

@@ -43,6 +43,9 @@ from schemas import registry
 from schemas.errors import UnknownType
 
 Ranges = Sequence[tuple[int, int]]
+Standing = tuple[int, int, int]
+"""Line, first byte and end of a text."""
+NOWHERE: Mapping[int, Standing] = {}
 
 ITSELF = "."
 """Path of the element of a list itself, where a list is filled."""
@@ -140,8 +143,10 @@ class Plan:
                 values[name] = elements
         return values
 
-    def lineage(self, cells: Cells, record: int, line: int, ranges: Ranges = ()) -> tuple[Lineage, ...]:
-        """Return where each field came from; `ranges` are the cells' in the file, where they are known."""
+    def lineage(
+        self, cells: Cells, record: int, line: int, ranges: Ranges = (), above: Mapping[int, Standing] = NOWHERE
+    ) -> tuple[Lineage, ...]:
+        """Return where each field came from; `ranges` are the cells' in the file, `above` is for cells that stand in other lines."""
         found = []
         for step in self.steps:
             if step.conditional and step.fill(cells, []) is None:
@@ -153,8 +158,11 @@ class Plan:
                 if tidy(raw) not in self.nulls:
                     raw = paper_names(raw) if step.kind == "paper" else raw
                     verb = done_to(raw, step.kind, step.verb)
-                    start, end = ranges[place] if place < len(ranges) else (-1, -1)
-                    found.append(Lineage(step.path, record, line, step.column, raw, verb, start, end))
+                    where, start, end = above.get(place) or (
+                        line,
+                        *(ranges[place] if place < len(ranges) else (-1, -1)),
+                    )
+                    found.append(Lineage(step.path, record, where, step.column, raw, verb, start, end))
         return tuple(found)
 
 

@@ -9,14 +9,15 @@
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import NamedTuple
 
 from adapters.errors import FileRefused, RowRefused
 from adapters.kinds import identifier, tidy
 from adapters.lines import RECORD_BYTES_MAX, TOO_LARGE, Cells, Row, cell_ranges, text_rows
-from adapters.model import Fit
+from adapters.model import Fit, Lineage
 from adapters.profile import Profile, Source
 from adapters.source_file import Given
 
@@ -25,6 +26,14 @@ _SUMS_MAX = 64
 
 NOTE = "#lianfang-note"
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+
+
+class Place(NamedTuple):
+    """Where a text stands: its line, and its bytes in a file of text."""
+
+    line: int
+    start: int = -1
+    end: int = -1
 
 
 @dataclass(frozen=True)
@@ -40,9 +49,15 @@ class Table:
     """The header line's own bytes."""
     preamble: tuple[str, ...] = ()
     """The lines above the header."""
+    standing: tuple[Place, ...] = ()
+    """Where each of them stands; in a workbook its number alone."""
+    above: Mapping[int, Place] = field(default_factory=dict)
+    """Of the columns that are made of them: where the text stands, by the column's place."""
     encoding: str = ""
     """What its rows' bytes are written in; empty where they stand in no text file."""
     delimiter: str = ","
+    sheets: dict[str, dict[int, str]] = field(default_factory=dict)
+    """Workbooks of several sheets: of each the places of its columns, in its own order, and their headers there."""
     sums: deque[Cells] = field(default_factory=deque)
     """The last of the rows that are sums, once they have been passed over; kept where the dialect checks them."""
 
@@ -58,12 +73,16 @@ def read_table(given: Given, source: Source) -> Table:
     assert source.header is not None, "checked with the profile"
     if source.header.looks:
         return replace(numbered(rows, source), encoding=encoding, delimiter=source.delimiter)
-    above: list[str] = []
-    headers, columns, header = _find_header(rows, source, lambda row: above.append(row.raw.decode(encoding)))
+    passed: list[Row] = []
+    headers, columns, header = _find_header(rows, source, passed.append)
+    above = tuple(row.raw.decode(encoding) for row in passed)
+    standing = tuple(Place(row.line, row.start, row.start + len(row.raw)) for row in passed)
     needed = tuple(columns[name] for name in source.header.required)
     sums = sums_of(source)
     below = _below(without_types(rows, source), len(headers), source, needed, sums)
-    return Table(headers, columns, below, header, tuple(above), encoding, source.delimiter, sums)
+    return Table(
+        headers, columns, below, header, above, standing, encoding=encoding, delimiter=source.delimiter, sums=sums
+    )
 
 
 def numbered(rows: Iterator[Row], source: Source) -> Table:
@@ -113,14 +132,26 @@ def with_preamble(table: Table, source: Source) -> Table:
         return table
     require_clean(table.preamble, "the text above the header")
     lines = [tidy(line) for line in table.preamble]
-    texts = {}
+    texts, width, above = {}, len(table.headers), {}
     for name, pattern in source.preamble.items():
-        found = (re.fullmatch(pattern, line) for line in lines)
-        texts[name] = next((match[1] or "" for match in found if match is not None), "")
-    width, further = len(table.headers), list(texts.values())
+        found = ((number, match) for number, line in enumerate(lines) if (match := re.fullmatch(pattern, line)))
+        number, match = next(found, (0, None))
+        texts[name] = (match[1] or "") if match is not None else ""
+        if match is not None and table.standing:
+            above[width + len(texts) - 1] = _inside(texts[name], table.preamble[number], table.standing[number], table)
+    further = list(texts.values())
     columns = {**table.columns, **{name: width + number for number, name in enumerate(texts)}}
     rows = (row if row.refused else row._replace(cells=[*row.cells, *further]) for row in table.rows)
-    return replace(table, headers=(*table.headers, *(f"{name}, above" for name in texts)), columns=columns, rows=rows)
+    headers = (*table.headers, *(f"{name}, above" for name in texts))
+    return replace(table, headers=headers, columns=columns, rows=rows, above=above)
+
+
+def _inside(text: str, line: str, place: Place, table: Table) -> Place:
+    """Return where a text stands in a line above the header: the line as a whole, where the text is there twice or was tidied."""
+    if place.start < 0 or line.count(text) != 1:
+        return place
+    start = place.start + len(line[: line.index(text)].encode(table.encoding))
+    return Place(place.line, start, start + len(text.encode(table.encoding)))
 
 
 def require_clean(texts: Iterable[str], what: str) -> None:
@@ -136,6 +167,19 @@ def require_clean(texts: Iterable[str], what: str) -> None:
 def ranges_of(table: Table, row: Row) -> Sequence[tuple[int, int]]:
     """Return where the cells of a row stand in the file; none where they stand in no text."""
     return cell_ranges(row.raw, table.encoding, table.delimiter, row.start) if row.start >= 0 else ()
+
+
+def of_sheet(table: Table, sheet: str, lineage: tuple[Lineage, ...]) -> tuple[Lineage, ...]:
+    """Return lineage whose columns are called as in a row's own sheet, with that sheet's name; as it is without sheets."""
+    if not sheet:
+        return lineage
+    own = {table.headers[place]: header for place, header in table.sheets[sheet].items()}
+    return tuple(item._replace(column=_in_sheet(sheet, own, item.column)) for item in lineage)
+
+
+def _in_sheet(sheet: str, own: dict[str, str], column: str) -> str:
+    headers = [own[header] for header in column.split(" + ") if header in own]
+    return f"{sheet}!{' + '.join(headers)}" if headers else column
 
 
 class Likeness:

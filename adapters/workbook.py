@@ -24,7 +24,7 @@ from adapters.model import Fit
 from adapters.profile import Profile, Source
 from adapters.profile import Sheet as Rule
 from adapters.source_file import Given, head_of, whole
-from adapters.table import COLUMNS_MAX, NOTE, Table, fit_of, read_table, require_clean, sums_of
+from adapters.table import COLUMNS_MAX, NOTE, Place, Table, fit_of, read_table, require_clean, sums_of
 from adapters.workbook_file import MARK_BYTES, Cells, Sheet, is_workbook, sheets_of
 
 _SHOWN_MAX = 12
@@ -112,7 +112,13 @@ def _table_of(parts: list[_Part], source: Source) -> Table:
     headers, columns, places = _layout(parts, source)
     sums = sums_of(source)
     rows = _rows(parts, source, len(headers), places, sums)
-    return Table(headers, columns, rows, line_of(headers), _above(parts[0]), sums=sums)
+    above = _above(parts[0])
+    standing = tuple(Place(number) for number, _ in enumerate(above, 1))
+    sheets = {
+        part.name: {at: part.headers[place] for place, at in where} for part, where in zip(parts, places, strict=True)
+    }
+    shown = sheets if source.sheet else {}
+    return Table(headers, columns, rows, line_of(headers), above, standing, sheets=shown, sums=sums)
 
 
 def _above(part: _Part) -> tuple[str, ...]:
@@ -252,7 +258,8 @@ def _rows(
                 continue
             if source.sheet_column:
                 cells[-1] = part.kind
-            yield _checked(Row(number, line_of(cells), cells), given, bare)
+            row = Row(number, line_of(cells), cells, sheet=part.name if source.sheet else "")
+            yield _checked(row, given, bare)
 
 
 def _is_sum(cells: Cells, footer: tuple[str, ...], needed: tuple[int, ...]) -> bool:

@@ -191,3 +191,18 @@ def one_identity(data: bytes) -> bytes:
     """Return what a fingerprint of a file's only row is taken over."""
     (row,) = read(data)
     return row.identity
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_what_stands_above_the_header_leads_to_its_own_line_and_bytes(encoding):
+    """Of an export's preamble, lineage names the line in which each text stands, and the bytes there are that text."""
+    text = (ROOT / "adapters" / "profiles" / "alipay-csv.golden" / "good.csv").read_bytes().decode("gb18030")
+    data = text.encode(encoding)
+    (row,) = [row for row in convert(profile("alipay-csv"), data) if isinstance(row, Converted)]
+    above = [item for item in row.lineage if item.column.endswith(", above")]
+    assert {item.field for item in above} >= {"account", "holder.name", "period_start", "created_at"}
+    lines = data.split(b"\n")
+    for item in above:
+        assert data[item.start : item.end] == item.raw.encode(encoding)
+        assert item.raw.encode(encoding) in lines[item.line - 1]
+        assert item.line < row.line
