@@ -33,6 +33,8 @@ class Row(NamedTuple):
     refused: RowRefused | None = None
     start: int = -1
     """First byte of it in the file; -1 where the file is no text."""
+    sheet: str = ""
+    """Workbooks of several sheets: its sheet."""
 
 
 class _TooLong(Exception):

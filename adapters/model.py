@@ -16,7 +16,8 @@ class Lineage(NamedTuple):
     line: int
     """Line of the source at which the record begins, from 1; 1 where the source has no lines."""
     column: str
-    """Header, element path or claim, as the source has it; empty for what the profile supplied."""
+    """Header, element path or claim, as the source has it; empty for what the profile supplied. In a workbook of several sheets
+    the sheet's name and an exclamation mark stand before the header."""
     raw: str
     """The text as the source has it, before anything was done to it."""
     verb: str
@@ -49,6 +50,8 @@ class Converted(NamedTuple):
     """What else tells it from records with the same bytes: its kind and what it reads of its surroundings."""
     like: Callable[[], bytes] | None = None
     """What stays the same when the file is saved in another encoding or as a workbook; None where that is the bytes."""
+    sheets: tuple[tuple[str, int], ...] = ()
+    """Workbooks of several sheets: sheet and row of each of its lines."""
 
     @property
     def lineage(self) -> tuple[Lineage, ...]:
@@ -86,6 +89,8 @@ class HeldBack(NamedTuple):
     others: tuple[Fault, ...] = ()
     """What else is wrong with it."""
     like: Callable[[], bytes] | None = None
+    """As of one that became a message."""
+    sheets: tuple[tuple[str, int], ...] = ()
     """As of one that became a message."""
 
     @property
