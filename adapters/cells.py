@@ -29,10 +29,17 @@ def _table(
     cells = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=source.delimiter)
     for number, row in enumerate(reader):
+        if outcome.sheets:
+            sheet, line = outcome.sheets[number]
+            own = table.sheets[sheet].items()
+            cells += [Cell(line, f"{sheet}!{header}", row[place]) for place, header in own]
+            continue
         names = (*table.headers, *(f"cell {place + 1}" for place in range(len(table.headers), len(row))))
         cells += [Cell(outcome.line + number, name, cell) for name, cell in zip(names, row, strict=False)]
     looked = _looked_at(profile.file.field)
-    return cells, frozenset(table.headers[place] for name, place in table.columns.items() if name in looked)
+    places = {place for name, place in table.columns.items() if name in looked}
+    inside = {f"{sheet}!{own[place]}" for sheet, own in table.sheets.items() for place in places if place in own}
+    return cells, frozenset({table.headers[place] for place in places} | inside)
 
 
 def _record(

@@ -7,6 +7,7 @@
 - In a workbook every cell is a text, so programs that open one turn no account number into a number. Line, reason and cure
   stand in columns of their own, whose headers begin with `table.NOTE`; they may stay there.
 - In a workbook a row with too few cells stands in its first one as it was: filled up with empty cells it could pass for whole.
+- Of a workbook of several sheets each row stands in a sheet that is called as its own, under that sheet's own header.
 - A row that is larger than any may be is named and not written: half of it could pass for the whole.
 """
 
@@ -14,7 +15,7 @@ import codecs
 import csv
 import io
 from collections.abc import Sequence
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from adapters.convert import Outcome
 from adapters.decode import body_start, encoding_of
@@ -25,6 +26,9 @@ from adapters.profile import Profile
 from adapters.source_file import Given
 from adapters.table import NOTE, Table
 from adapters.workbook import open_table
+
+if TYPE_CHECKING:
+    from xlsxwriter import Workbook
 
 NOTE_COLUMNS = (f"{NOTE} line", f"{NOTE} reason", f"{NOTE} cure")
 SHEET_ROWS_MAX = 1_048_576
@@ -44,7 +48,7 @@ class FailingRows(Protocol):
 
 
 def failing_rows(profile: Profile, given: Given, out: IO[bytes], *, workbook: bool = False) -> FailingRows:
-    """Return what writes the rows that fail. FileRefused when the file is no table, or none of one sheet."""
+    """Return what writes the rows that fail. FileRefused when the file is no table, or none in the form that is asked for."""
     source = profile.file.source
     if source.format not in _TABLES:
         raise FileRefused(
@@ -52,10 +56,10 @@ def failing_rows(profile: Profile, given: Given, out: IO[bytes], *, workbook: bo
             cure="mend the record at its source; `lianfang map check` says what is wrong with it",
             code="LF-MAP-NO-TABLE",
         )
-    if source.sheet:
+    if source.sheet and not workbook:
         raise FileRefused(
-            f"files of the dialect {profile.name} have several sheets, so their failing rows make no table",
-            cure="mend the rows in the workbook itself and drop it again; what was sent is not sent twice",
+            f"files of the dialect {profile.name} have several sheets, so their failing rows make no text",
+            cure="name a file that ends in .xlsx",
             code="LF-MAP-NO-TABLE",
         )
     table = open_table(given, source)
@@ -65,6 +69,8 @@ def failing_rows(profile: Profile, given: Given, out: IO[bytes], *, workbook: bo
             cure="name a file that ends in .csv",
             code="LF-MAP-NO-TABLE",
         )
+    if table.sheets:
+        return _Sheets(table, out)
     return _Workbook(profile, table, out) if workbook else _Text(profile, given, table, out)
 
 
@@ -104,33 +110,62 @@ class _Text:
         return line if line.endswith(b"\n") else line + self._end
 
 
-class _Workbook:
-    """Rows of a sheet whose cells are texts, written one after the other: memory does not grow with them."""
+class _Sheet:
+    """One sheet whose cells are texts, written row after row: memory does not grow with them."""
 
-    def __init__(self, profile: Profile, table: Table, out: IO[bytes]) -> None:
-        from xlsxwriter import Workbook  # noqa: PLC0415 - lazy: few files need it
+    def __init__(self, book: "Workbook", name: str, above: Sequence[str], headers: Sequence[str]) -> None:
+        from xlsxwriter.exceptions import XlsxWriterException  # noqa: PLC0415 - lazy: few files need it
 
-        self._table = table
-        self._book = Workbook(out, {"constant_memory": True})
-        self._sheet = self._book.add_worksheet("rows")
-        self._text = self._book.add_format({"num_format": "@"})
-        bold = self._book.add_format({"num_format": "@", "bold": True})
-        width = len(table.headers)
-        self._sheet.set_column(0, width - 1, _WIDTH, self._text)
-        self._sheet.set_column(width, width + len(NOTE_COLUMNS) - 1, _WIDE, self._text)
+        try:
+            self._sheet = book.add_worksheet(name)
+        except XlsxWriterException as error:
+            raise FileRefused(
+                f"a workbook cannot have a sheet called {name}",
+                cure="rename the sheet in the file, and try again",
+                code="LF-MAP-ROWS-OUT",
+            ) from error
+        self._text = book.add_format({"num_format": "@"})
+        bold = book.add_format({"num_format": "@", "bold": True})
+        self._width = len(headers)
+        self._sheet.set_column(0, self._width - 1, _WIDTH, self._text)
+        self._sheet.set_column(self._width, self._width + len(NOTE_COLUMNS) - 1, _WIDE, self._text)
         self._row = 0
-        for line in _above(profile, table):
+        for line in above:
             self._write(line.rstrip("\r\n").split(","), self._text)
-        self._write([*table.headers, *NOTE_COLUMNS], bold)
+        self._write([*headers, *NOTE_COLUMNS], bold)
         self._sheet.freeze_panes(self._row, 0)
 
-    def add(self, outcome: Outcome, why: dict[str, Any]) -> None:
-        """Write the row, with what is said of it beside it."""
-        width = len(self._table.headers)
-        cells = self._cells(outcome) if why["code"] != TOO_LARGE.code else []
-        filled = [*cells, *[""] * (width - len(cells))]
+    def add(self, cells: Sequence[str], line: int, why: dict[str, Any]) -> None:
+        """Write a row, with what is said of it beside it."""
+        filled = [*cells, *[""] * (self._width - len(cells))]
         reason = f"{why['code']}: {_said(why, 'cause')}"
-        self._write([*filled[:width], str(why["line"]), reason, _said(why, "cure"), *filled[width:]], self._text)
+        said = (str(line), reason, _said(why, "cure"))
+        self._write([*filled[: self._width], *said, *filled[self._width :]], self._text)
+
+    def _write(self, cells: Sequence[str], form: Any) -> None:
+        if self._row == SHEET_ROWS_MAX or any(len(cell) > SHEET_CHARACTERS_MAX for cell in cells):
+            raise FileRefused(
+                f"more than {SHEET_ROWS_MAX} rows fail, or one has a cell of more than {SHEET_CHARACTERS_MAX} characters, "
+                "and a workbook cannot hold that",
+                cure="name a file that ends in .csv, or mend the file itself",
+                code="LF-MAP-ROWS-OUT",
+            )
+        for place, cell in enumerate(cells):
+            self._sheet.write_string(self._row, place, cell, form)
+        self._row += 1
+
+
+class _Workbook:
+    """Rows in a workbook of one sheet."""
+
+    def __init__(self, profile: Profile, table: Table, out: IO[bytes]) -> None:
+        self._table = table
+        self._book = _book(out)
+        self._sheet = _Sheet(self._book, "rows", _above(profile, table), table.headers)
+
+    def add(self, outcome: Outcome, why: dict[str, Any]) -> None:
+        """Write the row."""
+        self._sheet.add(self._cells(outcome) if why["code"] != TOO_LARGE.code else [], why["line"], why)
 
     def close(self) -> None:
         """Write the archive."""
@@ -145,17 +180,33 @@ class _Workbook:
             cells = []
         return cells if len(cells) >= len(self._table.headers) else [text.rstrip("\r\n")]
 
-    def _write(self, cells: Sequence[str], form: Any) -> None:
-        if self._row == SHEET_ROWS_MAX or any(len(cell) > SHEET_CHARACTERS_MAX for cell in cells):
-            raise FileRefused(
-                f"more than {SHEET_ROWS_MAX} rows fail, or one has a cell of more than {SHEET_CHARACTERS_MAX} characters, "
-                "and a workbook cannot hold that",
-                cure="name a file that ends in .csv",
-                code="LF-MAP-ROWS-OUT",
-            )
-        for place, cell in enumerate(cells):
-            self._sheet.write_string(self._row, place, cell, form)
-        self._row += 1
+
+class _Sheets:
+    """Rows each in a sheet that is called as its own, under that sheet's header: the same rules read them again."""
+
+    def __init__(self, table: Table, out: IO[bytes]) -> None:
+        self._table = table
+        self._book = _book(out)
+        self._sheets: dict[str, _Sheet] = {}
+
+    def add(self, outcome: Outcome, why: dict[str, Any]) -> None:
+        """Write the row, or all rows of a message that breaks a check."""
+        rows = csv.reader(io.StringIO(outcome.raw.decode("utf-8", "surrogatepass"), newline=""))
+        for cells, (name, line) in zip(rows, outcome.sheets, strict=True):
+            own = self._table.sheets[name]
+            if name not in self._sheets:
+                self._sheets[name] = _Sheet(self._book, name, (), list(own.values()))
+            self._sheets[name].add([cells[place] for place in own] if why["code"] != TOO_LARGE.code else [], line, why)
+
+    def close(self) -> None:
+        """Write the archive."""
+        self._book.close()
+
+
+def _book(out: IO[bytes]) -> "Workbook":
+    from xlsxwriter import Workbook  # noqa: PLC0415 - lazy: few files need it
+
+    return Workbook(out, {"constant_memory": True})
 
 
 def _said(why: dict[str, Any], what: str) -> str:

@@ -85,21 +85,28 @@ def _inside(path: str) -> str:
     return path.split("/", 2)[-1] if path.startswith("/") else path
 
 
+def _names(column: str) -> list[str]:
+    """Return what lineage calls a column, and each of several that became one text, with the sheet before it."""
+    sheet, mark, headers = column.rpartition("!")
+    return [column, *column.split(" + "), *(f"{sheet}{mark}{header}" for header in headers.split(" + "))]
+
+
 def _left(
     profile: Profile, cells: list[Cell], lineage: tuple[Lineage, ...], looked: frozenset[str]
 ) -> list[dict[str, Any]]:
     """Return the cells that hold something of which nothing is in the message, each with the reason."""
     source = profile.file.source
-    carried = {(item.line, name) for item in lineage for name in (item.column, *item.column.split(" + "))}
+    carried = {(item.line, name) for item in lineage for name in _names(item.column)}
     known = {spelling for spellings in source.columns.values() for spelling in spellings}
     patterns = [pattern(text) for text in source.ignore] if source.format in READERS else []
     left = []
     for cell in cells:
         if tidy(cell.text) in source.null or cell.column in looked or (cell.line, cell.column) in carried:
             continue
-        if cell.column in source.ignore or any(one.fullmatch(_inside(cell.column)) for one in patterns):
+        header = cell.column.partition("!")[2] if source.sheet else cell.column
+        if header in source.ignore or any(one.fullmatch(_inside(cell.column)) for one in patterns):
             why = "the profile ignores it"
-        elif cell.column in known:
+        elif header in known:
             why = "nothing could be made of it, or another line of the same message has it already"
         else:
             why = "the message has no place for it"

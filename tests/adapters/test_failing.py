@@ -2,6 +2,7 @@
 
 import codecs
 import io
+from importlib import resources
 
 import openpyxl
 import pytest
@@ -12,11 +13,14 @@ from adapters import report, summary
 from adapters.convert import convert
 from adapters.errors import FileRefused
 from adapters.failing import failing_rows
+from adapters.golden import cases_in
 from adapters.model import Converted, HeldBack
+from adapters.preview import preview
 from adapters.table import NOTE
 from tests.adapters.files import DEMO, NOTICE_HEADER, NOTICE_ROW, ORDERS, notice, profile, read, record
 from tests.adapters.test_properties import QUICK, ROWS, written
 
+GOLDEN = resources.files("adapters") / "profiles"
 BANK = profile("bank-notice-csv")
 RUINED = ("6.2E+18", *NOTICE_ROW[1:])
 
@@ -164,3 +168,60 @@ def test_a_row_that_is_too_large_is_named_and_not_written():
     assert b"yyy" not in table
     sheet = openpyxl.load_workbook(io.BytesIO(made)).active
     assert not any(cell.value for cell in sheet[2][: len(NOTICE_HEADER)])
+
+
+def test_failing_rows_of_several_sheets_stand_in_sheets_of_their_own_names_and_are_read_again():
+    """The whole cycle of a complaint's workbook: only rows that failed, under their sheet's header; mended, they are messages."""
+    case = next(case for case in cases_in(GOLDEN / "ncrp-bank-action.golden") if case.name == "six-sheets")
+    made, tally = failing(case.data, "ncrp-bank-action", workbook=True)
+    book = openpyxl.load_workbook(io.BytesIO(made))
+    whole = openpyxl.load_workbook(io.BytesIO(case.data))
+    assert set(book.sheetnames) < set(whole.sheetnames)
+    for sheet in book:
+        assert [cell.value for cell in sheet[1]] == [
+            *(cell.value for cell in whole[sheet.title][1]),
+            *(f"{NOTE} {what}" for what in ("line", "reason", "cure")),
+        ]
+        for row in sheet.iter_rows(min_row=2, values_only=True):
+            before = [cell.value for cell in whole[sheet.title][int(row[-3])]]
+            assert [text or "" for text in row[:-3] if not isinstance(text, float)] == [
+                str(text or "") for text in before
+            ]
+    assert sum(sheet.max_row - 1 for sheet in book) == tally.refused_count
+    again = list(convert(profile("ncrp-bank-action"), made))
+    assert sorted(row.code for row in again if isinstance(row, HeldBack)) == sorted(
+        row["code"] for row in tally.refused
+    )
+    book["Money Transfer to"]["F2"] = "620000000000000011"
+    book["Money Transfer to"]["B3"] = "31011260000002"
+    hold = book["Transaction put on hold"]
+    hold["F2"] = "100"
+    out = io.BytesIO()
+    book.save(out)
+    mended = list(convert(profile("ncrp-bank-action"), out.getvalue()))
+    assert all(isinstance(row, Converted) for row in mended)
+    assert sum(len(row.message.transactions) for row in mended) == tally.refused_count
+
+
+def test_a_cell_is_named_by_its_sheet_and_by_the_header_that_it_has_there():
+    """Columns of one meaning have other names in other sheets; where a field came from says which."""
+    case = next(case for case in cases_in(GOLDEN / "ncrp-bank-action.golden") if case.name == "six-sheets")
+    found = [row for row in convert(profile("ncrp-bank-action"), case.data) if isinstance(row, Converted)]
+    columns = {item.column for row in found for item in row.lineage if item.field.endswith(".amount")}
+    assert {"Money Transfer to!Transaction Amount", "Withdrawal through ATM!Withdrawal Amount"} <= columns
+    for row in found:
+        whole = openpyxl.load_workbook(io.BytesIO(case.data))
+        for item in row.lineage:
+            name, _, header = item.column.partition("!")
+            assert not item.column or header in [cell.value for cell in whole[name][1]]
+    seen = preview(profile("ncrp-bank-action"), case.data, found[0].record)
+    assert {item["column"] for item in seen["fields"]} - {""} <= {cell["column"] for cell in seen["cells"]}
+    assert not [left for left in seen["not_carried"] if left["why"] == "the message has no place for it"]
+
+
+def test_failing_rows_of_several_sheets_make_no_text():
+    """A line of text has no sheet to stand in."""
+    case = next(case for case in cases_in(GOLDEN / "ncrp-bank-action.golden") if case.name == "six-sheets")
+    with pytest.raises(FileRefused, match="several sheets") as refused:
+        failing_rows(profile("ncrp-bank-action"), case.data, io.BytesIO())
+    assert refused.value.cure == "name a file that ends in .xlsx"
