@@ -13,6 +13,8 @@ from adapters.errors import ProfileRefused
 
 _WORDS = re.compile(r"""\brow\s*\[\s*(?:"([^"\\]*)"|'([^'\\]*)')\s*\]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(\brow\b)""")
 """`row["name"]`, or a text in which the word row means nothing, or a row without a name."""
+_KNOWN_MAX = 256
+_CODE_CHARACTERS_MAX = 4
 
 
 class Condition:
@@ -23,10 +25,18 @@ class Condition:
         self.names = _names(text)
         """Columns or paths that it asks for."""
         self._expression = _compiled(text)
+        self._known: dict[tuple[str, ...], bool] = {}
+        """What it says of short texts, as codes are: they come again and again."""
 
     def holds(self, row: Mapping[str, str]) -> bool:
         """Say whether it holds for a record; `row` has every one of `names`."""
-        return bool(self._expression.eval(data={"row": dict(row)}).value())
+        texts = tuple([row[name] for name in self.names])
+        known = self._known.get(texts)
+        if known is None:
+            known = bool(self._expression.eval(data={"row": dict(row)}).value())
+            if len(self._known) < _KNOWN_MAX and all(len(text) <= _CODE_CHARACTERS_MAX for text in texts):
+                self._known[texts] = known
+        return known
 
 
 @cache

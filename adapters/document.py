@@ -1,11 +1,11 @@
 """One document of a tree-shaped file: which of its elements are records, and what in it nobody has read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 from adapters.errors import FileRefused, RowRefused
 from adapters.model import RowWarning
-from adapters.paths import Chain, Finder, alternatives, pattern
+from adapters.paths import Chain, Finder, alternatives, in_order, pattern
 from adapters.profile import Profile
 from adapters.read_xml import ATTRIBUTE_NAMESPACE
 from adapters.readers import READERS
@@ -41,7 +41,7 @@ class Document:
     def place_of(self, element: Element) -> int:
         """Return which element it is, counted from the root in the order of the document."""
         if self._places is None:
-            self._places = {id(one): place for place, one in enumerate(_in_order(self.root))}
+            self._places = {id(one): place for place, one in enumerate(in_order(self.root))}
         return self._places[id(element)]
 
     def range_of(self, element: Element) -> tuple[int, int]:
@@ -76,7 +76,7 @@ def _matched(document: Document, profile: Profile, kinds: Sequence[Kind]) -> lis
                 group[1].append(kind)
     if len(kinds) == 1 or len(groups) == 1:
         return list(groups.values())
-    return [groups[id(element)] for element in _in_order(document.root) if id(element) in groups]
+    return [groups[id(element)] for element in in_order(document.root) if id(element) in groups]
 
 
 def _fits(kind: Kind, document: Document, chain: Chain) -> bool:
@@ -103,12 +103,6 @@ def _is_in(chain: Chain, accepted: list[str]) -> bool:
         "",
     )
     return any(space == one or (one.endswith("*") and space.startswith(one[:-1])) for one in accepted)
-
-
-def _in_order(element: Element) -> Iterator[Element]:
-    yield element
-    for child in element.children:
-        yield from _in_order(child)
 
 
 def no_record(document: Document, profile: Profile) -> FileRefused:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import takewhile
 from typing import NamedTuple
 
 from adapters.errors import ProfileRefused
@@ -22,6 +21,10 @@ _STEP = re.compile(r"([^\[\]|]+)((?:\[[^\]]+\])*)")
 _NAMES = re.compile(r"@?[A-Za-z_][\w.-]*(/@?[A-Za-z_][\w.-]*)*")
 _NONE: list[Element] = []
 """Nothing found; never added to."""
+_BASES_MAX = 64
+"""Most elements of which it is remembered where paths from them lead."""
+_NOTHING: dict[str, list[Element]] = {}
+"""The same, by name."""
 _OR = re.compile(r"\s\|\s(?![^\[]*\])")
 
 
@@ -55,15 +58,43 @@ class Path:
     deep: bool = False
 
     @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The names of the first steps, as far as they make no demand."""
-        return tuple(step.name for step in takewhile(lambda step: not (step.only or step.number), self.steps))
+    def trail(self) -> "Trail | None":
+        """Its steps, the last one first; paths that begin alike share them. None where it has none."""
+        trail = None
+        for step in self.steps:
+            trail = _trail(trail, step)
+        return trail
 
     @cached_property
     def plain(self) -> str:
         """The name that is all there is to the path: most paths are one step without a demand."""
         alone = len(self.steps) == 1 and not (self.steps[0].only or self.steps[0].number)
         return self.steps[0].name if alone else ""
+
+    @cached_property
+    def downward(self) -> bool:
+        """Whether it only goes down, by names, without a demand."""
+        plain = all(step.name != "*" and not (step.only or step.number) for step in self.steps)
+        return bool(self.steps) and plain and not (self.up or self.absolute or self.deep)
+
+    @cached_property
+    def first(self) -> str:
+        """The child without which it leads nowhere; empty where it begins elsewhere, or with any child."""
+        here = self.steps and not (self.up or self.absolute or self.deep or self.steps[0].name == "*")
+        return self.steps[0].name if here else ""
+
+
+@dataclass(frozen=True, eq=False)
+class Trail:
+    """One step with the steps before it."""
+
+    before: "Trail | None"
+    step: Step
+
+
+@cache
+def _trail(before: Trail | None, step: Step) -> Trail:
+    return Trail(before, step)
 
 
 @cache
@@ -125,6 +156,11 @@ class Finder:
 
     def __init__(self) -> None:
         self._index: dict[int, dict[str, list[Element]]] = {}
+        self._inside: dict[int, frozenset[str]] = {}
+        self.told: dict[int, dict[str, str]] = {}
+        """What paths have told conditions, by the element that was asked and the path."""
+        self._led: dict[int, dict[Trail, list[Element]]] = {}
+        """Where paths from an element have led, of the elements last asked."""
         self.looked: set[int] = set()
         """Elements, by id, that a demand in brackets has looked at."""
 
@@ -132,14 +168,25 @@ class Finder:
         """Return the children of that name; with *, all but attributes."""
         if name == "*":
             return [child for child in element.children if child.name[:1] != "@"]
+        return self.below(element).get(name, _NONE)
+
+    def below(self, element: Element) -> dict[str, list[Element]]:
+        """Return the children of an element by name."""
         if not element.children:
-            return _NONE
+            return _NOTHING
         index = self._index.get(id(element))
         if index is None:
             index = self._index[id(element)] = {}
             for child in element.children:
                 index.setdefault(child.name, []).append(child)
-        return index.get(name, _NONE)
+        return index
+
+    def inside(self, element: Element) -> frozenset[str]:
+        """Return every name at any depth in an element, its own among them."""
+        names = self._inside.get(id(element))
+        if names is None:
+            names = self._inside[id(element)] = frozenset(one.name for one in in_order(element))
+        return names
 
     def elements(self, path: Path, chain: Chain) -> list[Element]:
         """Return what a path leads to from an element."""
@@ -149,28 +196,38 @@ class Finder:
             return []
         if path.plain:
             return self.named(chain[-1 - path.up], path.plain)
-        here, begun = [chain[-1 - path.up]], 0
-        for name in path.names:  # as long as one leads to one, no list is made
-            found = self.named(here[0], name)
-            if not found:
-                return found
-            here, begun = found, begun + 1
-            if len(found) > 1:
-                break
-        for step in path.steps[begun:]:
-            here = [child for element in here for child in self._down(element, step)]
-            if not here:
-                break
-        return here
+        base = chain[-1 - path.up]
+        if path.trail is None:
+            return [base]
+        led = self._led.get(id(base))
+        if led is None:
+            if len(self._led) == _BASES_MAX:
+                self._led.clear()
+            led = self._led[id(base)] = {}
+        return self._at_end(path.trail, base, led)
+
+    def _at_end(self, trail: "Trail", base: Element, led: "dict[Trail, list[Element]]") -> list[Element]:
+        """Return what a trail leads to; `led` remembers where the trails from this element lead."""
+        found = led.get(trail)
+        if found is None:
+            here = [base] if trail.before is None else self._at_end(trail.before, base, led)
+            if len(here) == 1:
+                found = self._down(here[0], trail.step)
+            else:
+                found = [child for element in here for child in self._down(element, trail.step)] if here else _NONE
+            led[trail] = found
+        return found
 
     def chains(self, path: Path, chain: Chain) -> list[Chain]:
         """Return what a path leads to, each with its parents."""
         steps = path.steps
-        if path.up >= len(chain):
+        if path.up >= len(chain) or (path.first and path.first not in self.below(chain[-1])):
             return []
         start = chain[: len(chain) - path.up]
         if path.deep:
             top = start[:1] if path.absolute else start
+            if steps[0].name != "*" and steps[0].name not in self.inside(top[-1]):
+                return []
             here = list(self._deep(top, steps[0], itself=len(top) == 1))
         elif path.absolute:
             here = [start[:1]] if self._keeps(start[0], steps[0]) else []
@@ -187,7 +244,7 @@ class Finder:
             return
         kept = self._down(chain[-1], step)
         for child in chain[-1].children:
-            if any(child is one for one in kept):
+            if kept and any(child is one for one in kept):
                 yield (*chain, child)
             elif child.children:
                 yield from self._deep((*chain, child), step, itself=False)
@@ -210,6 +267,16 @@ class Finder:
         kept = [one for one in here if one.text.strip() == only.text]
         self.looked.update(map(id, kept))
         return bool(kept)
+
+
+def in_order(root: Element) -> Iterator[Element]:
+    """Yield an element and all that is in it, in the order of the document."""
+    coming = [root]
+    while coming:
+        element = coming.pop()
+        yield element
+        if element.children:
+            coming += reversed(element.children)
 
 
 def leaves(chain: Chain, inside: str = "") -> Iterator[tuple[str, Element]]:

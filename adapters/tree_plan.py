@@ -7,7 +7,7 @@ them, exactly as of the columns of a table. A list in a part is another part, re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -33,6 +33,14 @@ class Source:
     paths: tuple[Path, ...]
     single: bool
     """Whether several texts are ambiguous."""
+
+
+class Branch(NamedTuple):
+    """Children of one name, as paths lead to them: what is below, and the sources that end here."""
+
+    below: dict[str, "Branch"]
+    ends: list[tuple[int, int]]
+    """Place of the source, and which of its alternatives it is."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +69,66 @@ class Part:
 
     def cells(self, finder: Finder, chain: Chain) -> tuple[list[str], list[list[Element]]]:
         """Return the texts of its paths, and the elements that they stand in. RowRefused when one stands twice."""
-        cells, found = [], []
-        for source in self.sources:
-            elements = find(source.paths, finder, chain)
-            found.append(elements)
+        below, others = self.branches
+        hits: dict[int, dict[int, list[Element]]] = {}
+        gather(chain[-1], below, hits)
+        cells, found = [""] * len(self.sources), [_NOTHING_FOUND] * len(self.sources)
+        for place in sorted(others.union(hits)):
+            source = self.sources[place]
+            if place in others:
+                elements = find(source.paths, finder, chain)
+            else:
+                every = (with_text(hits[place][number]) for number in sorted(hits[place]))
+                elements = next(filter(None, every), _NOTHING_FOUND)
             if not elements:
-                cells.append("")
-            elif len(elements) == 1:
-                cells.append(elements[0].text)
+                continue
+            found[place] = elements
+            if len(elements) == 1:
+                cells[place] = elements[0].text
             elif source.single:
                 raise _twice(source.text)
             else:
-                cells.append(Several(tuple(element.text for element in elements)))
+                cells[place] = Several(tuple(element.text for element in elements))
         return cells, found
+
+    @cached_property
+    def branches(self) -> tuple[dict[str, Branch], frozenset[int]]:
+        """Its paths that only go down, as a tree that is walked once for each element; and the places of other sources."""
+        below: dict[str, Branch] = {}
+        others: set[int] = set()
+        for place, source in enumerate(self.sources):
+            if not all(path.downward for path in source.paths):
+                others.add(place)
+                continue
+            for number, path in enumerate(source.paths):
+                branches, branch = below, None
+                for step in path.steps:
+                    branch = branches.setdefault(step.name, Branch({}, []))
+                    branches = branch.below
+                assert branch is not None, "it goes down"
+                branch.ends.append((place, number))
+        return below, frozenset(others)
+
+
+_NOTHING_FOUND: list[Element] = []
+"""Never added to."""
+
+
+def gather(element: Element, below: dict[str, Branch], hits: dict[int, dict[int, list[Element]]]) -> None:
+    """Note what is below an element where a source ends: by place of the source and number of the alternative."""
+    for child in element.children:
+        branch = below.get(child.name)
+        if branch is None:
+            continue
+        for place, number in branch.ends:
+            hits.setdefault(place, {}).setdefault(number, []).append(child)
+        if branch.below and child.children:
+            gather(child, branch.below, hits)
+
+
+def with_text(elements: list[Element]) -> list[Element]:
+    """Return the elements that have a text."""
+    return [element for element in elements if element.text and not element.text.isspace()]
 
 
 @dataclass(frozen=True)
@@ -120,7 +175,7 @@ def find(paths: tuple[Path, ...], finder: Finder, chain: Chain) -> list[Element]
         elements = finder.elements(path, chain)
         if not elements:
             continue
-        found = [element for element in elements if element.text and not element.text.isspace()]
+        found = with_text(elements)
         if found:
             return found
     return []
@@ -132,19 +187,31 @@ def holds(only: Condition, finder: Finder, chain: Chain) -> bool:
     A path to an element that holds others gives "{}", and so does one that ends in a number, as A[2], to an element
     without a text: so a condition can ask whether there is one, or a second.
     """
+    told = finder.told.setdefault(id(chain[-1]), {})
     row = {}
     for name in only.names:
-        paths = alternatives(name)
-        found = find(paths, finder, chain)
+        text = told.get(name)
+        if text is None:
+            text = told[name] = _told(name, finder, chain)
+        row[name] = text
+    return only.holds(row)
+
+
+def _told(name: str, finder: Finder, chain: Chain) -> str:
+    """Return what a path tells a condition."""
+    text = ""
+    for path in alternatives(name):
+        elements = finder.elements(path, chain)
+        if not elements:
+            continue
+        found = with_text(elements)
         if len(found) > 1:
             raise _twice(name)
-        inner = not found and any(
-            element.children or (path.steps[-1:] and path.steps[-1].number)
-            for path in paths
-            for element in finder.elements(path, chain)
-        )
-        row[name] = found[0].text.strip() if found else "{}" if inner else ""
-    return only.holds(row)
+        if found:
+            return found[0].text.strip()
+        if (path.steps and path.steps[-1].number) or any(element.children for element in elements):
+            text = "{}"
+    return text
 
 
 def _twice(path: str) -> RowRefused:
