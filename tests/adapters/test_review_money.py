@@ -140,3 +140,11 @@ def test_a_comma_that_groups_nothing_is_not_taken_out_of_a_number(text, value):
     body = '[target]\nmessage = "TransactionTrace"\n[field."count_in"]\nfrom = "N"\nparse = "integer"\n'
     (outcome,) = read(made(body), f"<R><N>{text}</N></R>")
     assert (outcome.message.count_in if isinstance(outcome, Converted) else None) == value
+
+
+def test_a_negative_movement_beside_a_direction_is_held_back_in_a_notice():
+    """A notice says which way the money went in words, and a minus beside them may say the contrary."""
+    head = "账号,可疑特征,交易金额,收付标志\n"
+    (bad,) = read(profiles()["bank-notice-csv"], f"{head}6222020000000000008,1001,-5.00,收\n")
+    (good,) = read(profiles()["bank-notice-csv"], f"{head}6222020000000000008,1001,5.00,收\n")
+    assert (getattr(bad, "code", ""), isinstance(good, Converted)) == ("LF-ROW-PATTERN", True)
