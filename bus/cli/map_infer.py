@@ -1,6 +1,5 @@
 """`lianfang map infer`: a first profile for a file that nobody knows yet."""
 
-import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,6 @@ import click
 from bus.cli import show
 from bus.cli.desk import Desk, desk
 from bus.cli.map_files import file_at, given_at, refusals, require_apart
-from bus.errors import Usage
-
-_HEAD_BYTES = 1024
-_TREES = {b"<": "XML", b"{": "JSON", b"[": "JSON"}
 
 
 @click.command()
@@ -36,7 +31,6 @@ def infer(desk: Desk, file: Path, message: str, out: Path, zone: str, currency: 
 
     require_apart(out, file)
     given = given_at(file)
-    _require_table(given)
     with refusals():
         proposal = propose(given, message, out.stem, Stated(zone, currency, region))
         load(proposal.toml, {}, out.name)
@@ -45,37 +39,24 @@ def infer(desk: Desk, file: Path, message: str, out: Path, zone: str, currency: 
     desk.answer({"profile": str(out), **proposal.as_json()}, _told)
 
 
-def _require_table(given: Any) -> None:
-    """Refuse what begins as a document does: it has no header that could say what its paths mean."""
-    from adapters.source_file import head_of  # noqa: PLC0415 - lazy: help must not pay for it
-
-    kind = _TREES.get(head_of(given, _HEAD_BYTES).removeprefix(codecs.BOM_UTF8).lstrip()[:1])
-    if kind is not None:
-        raise Usage(
-            f"a profile is proposed for tables alone, and the file begins as {kind} does",
-            cure="begin with a profile of one field: `lianfang map check` and `map preview` then name every path; "
-            'docs/adding-a-format.md leads through it ("A format that nobody prepared")',
-            code="LF-MAP-NO-TABLE",
-        )
-
-
 def _told(answer: dict[str, Any]) -> Iterator[str]:
     yield f"{answer['profile']}: {_read_as(answer)}"
     for sheet in answer["sheets"]:
         yield f"sheet {sheet['sheet']}: {'written' if sheet['written'] else 'commented'}, {sheet['why']}"
-    yield from show.table(
-        ("column or path", "field", "sure", "", "why"),
-        [
-            (
-                item["column"],
-                item["field"] or "-",
-                f"{item['sure']:.0%}",
-                "written" if item["written"] else "commented",
-                item["why"],
-            )
-            for item in answer["columns"]
-        ],
-    )
+    columns = answer["columns"]
+    for item in sorted((item for item in columns if item["field"]), key=lambda item: not item["written"]):
+        state = "written" if item["written"] else "commented"
+        yield from show.wrapped(
+            f"{item['column']}: {item['field']}, {item['sure']:.0%} sure, {state}: {item['why']}", "  "
+        )
+    unknown: dict[str, list[str]] = {}
+    for item in columns:
+        if not item["field"]:
+            unknown.setdefault(item["why"], []).append(item["column"])
+    for why, names in unknown.items():
+        yield from show.wrapped(f"{len(names)} of which nothing is proposed, for {why}:", "  ")
+        for name in names:
+            yield from show.wrapped(name, "      ")
 
 
 def _read_as(answer: dict[str, Any]) -> str:

@@ -50,15 +50,18 @@ def test_where_the_failing_rows_stand_is_said_only_when_there_are_some(tmp_path)
     assert "lianfang send" not in lianfang("map", "check", "auto", file, "--rows-out", bad).out
 
 
-def test_infer_says_of_a_document_that_it_is_no_table(tmp_path):
-    """XML and JSON have no header; the cause says so and the cure what to do, and no profile is written."""
-    file, out = tmp_path / "a", tmp_path / "p.toml"
-    for text, kind in (("\ufeff\n<a><b/></a>", "XML"), (' {"a": [1]}', "JSON"), ("[]", "JSON")):
-        file.write_text(text, "utf-8")
-        typed = lianfang("map", "infer", file, "--to", "TransactionTrace", "--out", out, "--json")
-        assert (typed.code, typed.value["code"]) == (2, "LF-MAP-NO-TABLE")
-        assert kind in typed.value["cause"]
-        assert not out.exists()
+def test_what_infer_says_of_long_paths_fits_a_terminal(tmp_path):
+    """What is written comes first; paths of which nothing is known stand together, and no line is wider than others."""
+    file, path = tmp_path / "a.json", "/".join(["aRatherLongNameOfAnElement"] * 3)
+    inner = '"nothingKnown": "x", "norThis": "y"'
+    for name in path.split("/"):
+        inner = f'"{name}": {{{inner}}}'
+    file.write_text(f'{{"account": "6222020200112230019", {inner}}}', "utf-8")
+    out = lianfang("map", "infer", file, "--to", "SuspiciousAccountNotice", "--out", tmp_path / "p.toml").out
+    lines = out.splitlines()
+    assert lines[1].startswith("  account: account, 100% sure, written: ")
+    assert "2 of which nothing is proposed, for the path is not known" in " ".join(out.split())
+    assert max(map(len, lines)) <= 100 + len(path)
 
 
 def test_no_file_is_written_over_the_file_that_is_read(tmp_path):
