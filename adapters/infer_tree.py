@@ -20,7 +20,7 @@ from adapters.profile import Source
 from adapters.readers import READERS
 from adapters.source_file import Given, whole
 from adapters.tree import Element
-from adapters.tree_match import ENDING, EXACT, HALF, Found, Index, Scope, matched
+from adapters.tree_match import EXACT, HALF, Found, Index, Scope, matched
 from adapters.tree_shape import ANY, Leaf, Steps, chains_at, leaves_of, namespace_of, paths_of
 
 RECORDS_MAX = 2_000
@@ -69,9 +69,7 @@ def infer_tree(given: Given, message: str, name: str, stated: Stated) -> Proposa
     lists = _lists(at, chains, shapes, known, scope)
     stops = [tuple(items.over.split("/")) for items in lists]
     found = matched(leaves_of([chain[-1] for chain in chains], stops), scope)
-    around = _around(
-        at, chains, scope, {one.guess.known.path for one in found if one.guess.known and one.guess.written}
-    )
+    around = _around(at, chains, scope, {one.guess.known.path for one in found if one.guess.known and one.place})
     fields = [*_apart(found, lists), *around]
     written = Written(
         name=name,
@@ -195,7 +193,7 @@ def _named(index: Index, leaves: dict[Steps, Leaf]) -> set[str]:
     found: set[str] = set()
     for path in leaves:
         strength, places = index.match(path)
-        if strength >= ENDING and ANY not in path:
+        if strength == EXACT and ANY not in path:
             found.update(place.known.path for place in places)
     return found
 

@@ -40,6 +40,7 @@ _ITSELF = {
 }
 """Names of the element that is the whole item of a list."""
 _DEPTH_MAX = 2
+_BAR = re.compile(r"\s\|\s(?![^\[]*\])")
 OWN = 2
 
 
@@ -109,7 +110,7 @@ def paths_known(message: str) -> Paths:
         for names in [frozenset(_list_names(field, message, trees))]
     )
     own = [
-        *_of_trees((fields_of(one, record), one) for one, record in _records(trees, message)),
+        *_of_trees(_Part(fields_of(one, record), one, record.at) for one, record in _records(trees, message)),
         *(place for one in table.fields if "[" not in one.path for place in [_of_header(one)]),
         *_of_names(descriptor),
     ]
@@ -151,12 +152,21 @@ def _merged(places: Iterable[Place]) -> Iterator[Place]:
     yield from found.values()
 
 
-def _of_trees(parts: Iterable[tuple[Mapping[str, Mapping_], Profile]], rank: int = 0) -> Iterator[Place]:
-    for fields, profile in parts:
+class _Part(NamedTuple):
+    """What a profile reads from one element."""
+
+    fields: Mapping[str, Mapping_]
+    profile: Profile
+    base: str
+    """Where the element stands: from the root, or from the record."""
+
+
+def _of_trees(parts: Iterable[_Part], rank: int = 0) -> Iterator[Place]:
+    for fields, profile, base in parts:
         firsts: dict[frozenset[Name], list[str]] = {}
         for path, verbs in fields.items():
             if isinstance(verbs.source, str) and verbs.source:
-                firsts.setdefault(_first_and_others(verbs.source)[0], []).append(path)
+                firsts.setdefault(_first_and_others(verbs.source, base)[0], []).append(path)
         for path, verbs in fields.items():
             if "[" in path or verbs.parse.kind not in _KINDS or not isinstance(verbs.source, str) or not verbs.source:
                 continue
@@ -170,25 +180,31 @@ def _of_trees(parts: Iterable[tuple[Mapping[str, Mapping_], Profile]], rank: int
             )
             conditional = verbs.when is not None or verbs.take or verbs.split or verbs.parse.negative is not None
             under = "a known profile reads it under a condition, or in part" if conditional else ""
-            first, also = _first_and_others(verbs.source)
+            first, also = _first_and_others(verbs.source, base)
             beside = frozenset(other for other in firsts.get(first, ()) if other != path)
             yield Place(Known(path, bare, frozenset(), table), first, also, under, rank, beside)
 
 
-def _names(source: str) -> Iterator[Name]:
+def _names(source: str, base: str = "") -> Iterator[Name]:
+    """Yield the names of a path, also as they read from each element above the one that it is relative to."""
+    bases = [tuple(word(step.name) for step in path.steps) for path in alternatives(base)] if base else [()]
     for path in alternatives(source):
         name = tuple(word(step.name) for step in path.steps)
-        if name and not any(step.only or step.number for step in path.steps):
-            yield name
-        elif source == ITSELF:
-            yield ()
+        if any(step.only or step.number for step in path.steps) or not (name or source == ITSELF):
+            continue
+        for whole in bases:
+            above = whole[: max(0, len(whole) - path.up)]
+            yield from ((*above[cut:], *name) for cut in range(len(above), -1, -1))
 
 
-def _first_and_others(source: str) -> tuple[frozenset[Name], frozenset[Name]]:
+def _first_and_others(source: str, base: str = "") -> tuple[frozenset[Name], frozenset[Name]]:
     """Return where a field stands in the first place, in whatever form, and where it stands otherwise."""
-    names = list(_names(source))
-    first = {name for name in names if name[:-1] == names[0][:-1]}
-    return frozenset(first), frozenset(names) - first
+    bare = [next(_names(piece), ()) for piece in _BAR.split(source)]
+    first: set[Name] = set()
+    others: set[Name] = set()
+    for piece, name in zip(_BAR.split(source), bare, strict=True):
+        (first if name[:-1] == bare[0][:-1] else others).update(_names(piece, base))
+    return frozenset(first), frozenset(others) - first
 
 
 def _of_header(known: Known) -> Place:
@@ -254,8 +270,8 @@ def _items(field: FieldDescriptor, message: str, trees: list[Profile]) -> Iterat
         for there, list_, parts in _lists(profile):
             if _item_type(there, list_) == kind:
                 rank = 0 if (there, list_) == (message, field.name) else 1
-                elsewhere = _elsewhere(parts)
-                for place in _of_trees(((fields, profile) for fields in parts), rank):
+                elsewhere = _elsewhere([part.fields for part in parts])
+                for place in _of_trees(parts, rank):
                     yield replace(place, under=_ELSEWHERE) if place.known.path in elsewhere else place
     for there in dict.fromkeys(one.file.target.message for one in profiles().values() if one.file.target):
         for known in vocabulary(there).fields:
@@ -279,7 +295,7 @@ def _item_type(message: str, list_: str) -> str:
 _ELSEWHERE = "a known profile reads it from here or from elsewhere, under a condition"
 
 
-def _elsewhere(parts: list[dict[str, Mapping_]]) -> set[str]:
+def _elsewhere(parts: list[Mapping[str, Mapping_]]) -> set[str]:
     """Return the fields that lists of one record read from places that have nothing in common."""
     found: set[str] = set()
     names: dict[str, frozenset[Name]] = {}
@@ -294,11 +310,11 @@ def _elsewhere(parts: list[dict[str, Mapping_]]) -> set[str]:
     return found
 
 
-def _lists(profile: Profile) -> Iterator[tuple[str, str, list[dict[str, Mapping_]]]]:
-    """Yield the lists of each record: the message, the list, and the fields of everything that fills it."""
+def _lists(profile: Profile) -> Iterator[tuple[str, str, list[_Part]]]:
+    """Yield the lists of each record: the message, the list, and everything that fills it."""
     for record in profile.file.record:
-        found: dict[str, list[dict[str, Mapping_]]] = {}
+        found: dict[str, list[_Part]] = {}
         for name, each in lists_of(profile, record).items():
-            found.setdefault(each.into or name, []).append(fields_of(profile, each))
+            found.setdefault(each.into or name, []).append(_Part(fields_of(profile, each), profile, each.over))
         for list_, parts in found.items():
             yield record.message, list_, parts

@@ -1,8 +1,8 @@
 """Which field a leaf of an unknown tree is, by its path and then by its values.
 
-- It is sure only where its path, or the end of it with what it stands in, is one that a known profile has for the field or is
-  the field's own name, one field alone is meant, and the values read as that field's kind.
-- A last word alone, below elements that nobody knows, makes a guess: what it stands in may change its meaning.
+- It is sure only where its path is one that a known profile has for the field, or is the field's own name, one field alone is
+  meant, and the values read as that field's kind.
+- The end of a path alone, below elements that nobody knows, makes a guess: what it stands in may change its meaning.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +19,7 @@ EXACT, ENDING, LAST = 3, 2, 1
 _SMALL_UNITS = ("cent", "fen", "minor", "分")
 _NOTHING = Vocabulary((), frozenset(), {}, ())
 _CURRENCY_LETTERS = 3
+_SAYS_LITTLE = frozenset({"id", "uuid", "key", "value", "type", "code"})
 HALF = 0.5
 """How sure at most what there is a doubt about is."""
 _MARKS = frozenset(
@@ -135,18 +136,23 @@ def _best(path: Steps, leaf: Leaf, places: list[Place], strength: int, around: A
     asked = replace(scope.asked, known=_NOTHING, has_currency=bool(currency), noun="path", place="element")
     tries = [(tested(text, place.known, leaf.values, look, asked), place) for place in places]
     guess, place = max(tries, key=lambda one: (one[0].sure, not one[1].under))
-    doubt = unclear or _doubt(path, leaf, place, strength, scope)
+    doubt = unclear or _doubt(path, leaf, place, strength, scope, around.leaves)
     if unclear or (doubt and guess.sure > HALF):
         guess = replace(guess, sure=min(guess.sure, HALF), why=doubt)
     return Found(text, guess, leaf, place, strength, currency)
 
 
-def _doubt(path: Steps, leaf: Leaf, place: Place, strength: int, scope: Scope) -> str:
+def _doubt(path: Steps, leaf: Leaf, place: Place, strength: int, scope: Scope, leaves: Iterable[Steps]) -> str:
     """Return why nobody can be sure of a field though its values read as it; empty when one can."""
+    name = tuple(map(word, path))
     if strength == LAST and len(path) > 1:
         return "only the last word of the path is known, and what it stands in may change its meaning"
-    if strength == LAST:
-        return "it is known only within other elements"
+    if strength < EXACT:
+        return "only the end of the path is known, and what it stands in, or does not, may change its meaning"
+    if len(name) == 1 and name[0] in _SAYS_LITTLE:
+        return "the word alone says too little to be sure"
+    if name not in place.names and any(tuple(map(word, other)) in place.names for other in leaves):
+        return "a known profile reads it only where another element is not, and that one is there"
     if place.under:
         return place.under
     if leaf.several and place.known.path not in scope.repeated:
@@ -163,7 +169,7 @@ def _currency(path: Steps, leaf: Leaf, around: Around, scope: Scope) -> tuple[st
     beside = [one for one in leaves if one[:-1] == path[:-1] and one != path and not one[-1].startswith("@")]
     ways: tuple[list[Steps], ...] = (
         [one for one in leaves if one[:-1] == path and word(one[-1]) in names],
-        [one for one in beside if own and word(one[-1]) == f"{own}currency"],
+        [one for one in beside if own and word(one[-1]) in (f"{own}currency", f"{own}currencycode")],
         [one for one in beside if word(one[-1]) in names],
         [one for one in leaves if len(one) == 1 and word(one[-1]) in names],
     )
@@ -171,6 +177,8 @@ def _currency(path: Steps, leaf: Leaf, around: Around, scope: Scope) -> tuple[st
     found: Mapping[str, Leaf] = {"/".join(one): leaves[one] for one in way}
     if not way:
         found = {one: here for one, here in around.outer.items() if word(one.rpartition("/")[2]) in names}
+    if not way and any("currency" in word(one[-1]) or "币种" in one[-1] for one in beside):
+        return "", "what stands beside it names a currency, perhaps of something else"
     if not found:
         return "", ""
     text, currency = next(iter(found.items()))
