@@ -11,6 +11,7 @@ from audit import blind as blinding
 from audit import leaf as leaf_format
 from audit.v1 import leaf_pb2
 from bus.keyservice.protocol import Inspection, SealRequest, SubjectValue
+from bus.orders.states import UNASKED
 from bus.parts import Actor, Parts, Statement
 from bus.policy.canonical import canonical
 from bus.policy.model import Decision, Request
@@ -19,7 +20,23 @@ from bus.sealing.verify import VerifiedEnvelope
 from schemas import registry
 from schemas.errors import MessageRefused
 
-_ANSWERS = frozenset({"StopPaymentResult", "FreezeResult", "SubjectAnswer"})
+ANSWERS = {
+    "AccountAnswer": "AccountQuery",
+    "AppealDecision": "Appeal",
+    "CallDetailAnswer": "CallDetailRequest",
+    "FreezeResult": "FreezeOrder",
+    "MonitoringAnswer": "MonitoringOrder",
+    "MonitoringEvent": "MonitoringOrder",
+    "NumberActionResult": "NumberActionOrder",
+    "NumberStatusAnswer": "NumberStatusQuery",
+    "PaymentRecallAnswer": "PaymentRecall",
+    "StopPaymentResult": "StopPaymentOrder",
+    "SubjectAnswer": "SubjectQuery",
+    "TransactionTrace": "TransactionQuery",
+    "VictimAlertOutcome": "VictimAlert",
+    "WatchCheckAnswer": "WatchCheck",
+}
+"""Which type of message answers which: what goes out as one of these is released, for somebody asked."""
 _WORDS_MAX = 12
 _BLINDS_MAX = 4096
 
@@ -34,8 +51,7 @@ def intent(
     subjects: Sequence[SubjectValue],
 ) -> bytes:
     """Return the entry before a message is sent; an answer's is a RELEASE."""
-    kind = leaf_pb2.KIND_RELEASE if registry.bare_name(request.type_name) in _ANSWERS else leaf_pb2.KIND_INTENT
-    entry = _entry(parts, kind, leaf_pb2.ACTION_SEND, decision)
+    entry = _entry(parts, kind_of(request.type_name, request.causation_id), leaf_pb2.ACTION_SEND, decision)
     _act(parts, entry, actor, statement)
     entry.exchange = request.message_id
     entry.correlation = request.correlation_id
@@ -45,6 +61,12 @@ def intent(
     entry.classes_released.extend(sorted({name for item in request.compartments for name in item.classes}))
     _about(entry, subjects)
     return leaf_format.encode(entry)
+
+
+def kind_of(type_name: str, causation_id: bytes) -> leaf_pb2.Kind.ValueType:
+    """Return the kind of the entry before a message is sent. What also travels unasked answers only where it names a question."""
+    answers = registry.bare_name(type_name) in ANSWERS and (type_name not in UNASKED or bool(causation_id))
+    return leaf_pb2.KIND_RELEASE if answers else leaf_pb2.KIND_INTENT
 
 
 def accepted(parts: Parts, header: Header, digest: bytes, decision: Decision | None, codes: Sequence[str]) -> bytes:
