@@ -5,6 +5,7 @@
 - No value of the file is written into the profile or the report.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -124,7 +125,8 @@ def _documents(data: bytes) -> tuple[Source, list[Element]]:
 def _record(roots: Sequence[Element], shapes: dict[Steps, int], known: Paths) -> Steps:
     """Return the path of the element that is one record.
 
-    Tried are the root, what repeats, and what is around that; where the message finds nothing in these, every other element.
+    A list alone is no record where an element has fields of its own. Tried are the root, what repeats, and what is around that;
+    where the message finds nothing in these, every other element.
     """
     repeated = [path for path, most in shapes.items() if path and most > 1]
     first = {(): None, **{path[:cut]: None for path in repeated for cut in range(1, len(path) + 1)}}
@@ -132,16 +134,18 @@ def _record(roots: Sequence[Element], shapes: dict[Steps, int], known: Paths) ->
     index = Index(known.fields)
     items = {place.path: Index(place.items) for place in known.lists}
     chosen: Steps = ()
-    best: tuple[int, int] = (0, 0)
+    best: tuple[bool, int, int] = (False, 0, 0)
     for path in islice(first, _TRIED_MAX):
         worth = _worth(path, list(islice(chains_at(roots, path), _TRIED_RECORDS)), shapes, known, index, items)
         found = worth.own + worth.lists + worth.around
-        if found and 2 * worth.own >= worth.around and (found, len(path)) > best:
-            best, chosen = (found, len(path)), path
-    for path in islice(others, 0 if best[0] else _TRIED_MAX):
+        key = worth.own > 0, found, len(path)
+        if found and 2 * worth.own >= worth.around and key > best:
+            best, chosen = key, path
+    for path in islice(others, 0 if best[1] else _TRIED_MAX):
         worth = _worth(path, list(islice(chains_at(roots, path), _TRIED_RECORDS)), shapes, known, index, items)
-        if (worth.own + worth.lists, -len(path)) > best:
-            best, chosen = (worth.own + worth.lists, -len(path)), path
+        key = worth.own > 0, worth.own + worth.lists, -len(path)
+        if worth.own + worth.lists and key > best:
+            best, chosen = key, path
     return chosen
 
 
@@ -259,7 +263,7 @@ def _apart(found: list[Found], lists: list[Items]) -> list[Found]:
     filled = {items.place.path for items in lists if items.written}
     return [
         replace(one, guess=replace(one.guess, sure=HALF, why="a list of the record claims the same field"))
-        if one.guess.written and one.guess.known and one.guess.known.path.partition(".")[0] in filled
+        if one.guess.written and one.guess.known and re.split(r"[.\[]", one.guess.known.path)[0] in filled
         else one
         for one in found
     ]

@@ -111,7 +111,7 @@ def paths_known(message: str) -> Paths:
     )
     own = [
         *_of_trees(_Part(fields_of(one, record), one, record.at) for one, record in _records(trees, message)),
-        *(place for one in table.fields if "[" not in one.path for place in [_of_header(one)]),
+        *map(_of_header, table.fields),
         *_of_names(descriptor),
     ]
     currencies = dict(table.currencies)

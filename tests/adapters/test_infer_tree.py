@@ -169,8 +169,8 @@ def test_what_is_written_as_sure_reads_as_the_profile_of_the_dialect_reads_it(pr
 
 
 RECORDS = [
-    {"accountNumber": ACCOUNT, "txnAmount": "12.50", "txnTime": "2026-03-01 10:00:00", "shoe_size": 43},
-    {"accountNumber": NEXT, "txnAmount": "7.00", "txnTime": "2026-03-01 11:00:00", "shoe_size": 44},
+    {"accountNumber": ACCOUNT, "交易金额": "12.50", "币种": "CNY", "txnTime": "2026-03-01 10:00:00", "shoe_size": 43},
+    {"accountNumber": NEXT, "交易金额": "7.00", "币种": "CNY", "txnTime": "2026-03-01 11:00:00", "shoe_size": 44},
 ]
 
 
@@ -190,6 +190,8 @@ def test_one_document_an_array_and_json_lines_are_read(data, at, says):
     assert proposal.at == at
     assert says in proposal.toml
     assert ("accountNumber", "account") in fields(lines)
+    assert ("交易金额", "transactions[0].amount") in fields(lines)
+    assert [one.message.transactions[0].amount.minor_units for one in outcomes] == [1250, 700][: len(outcomes)]
     assert [one.message.account.number for one in outcomes if isinstance(one, Converted)] == [ACCOUNT, NEXT][
         : len(outcomes)
     ]
