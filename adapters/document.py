@@ -137,8 +137,8 @@ def leftovers(document: Document, profile: Profile, chain: Chain | None = None) 
     ignored = [pattern(text) for text in profile.file.source.ignore]
     above = "".join(f"{element.name}/" for element in chain[1:])
     found: dict[str, None] = {}
-    for below in unread:
-        path = "/".join(element.name for element in below[1:]) or "."
+    paths_in = dict.fromkeys("/".join([element.name for element in below[1:]]) or "." for below in unread)
+    for path in paths_in:
         if any(one.fullmatch(path) or one.fullmatch(f"{above}{path}") for one in ignored):
             continue
         found[f"/{chain[0].name}/{path}" if outside else path] = None

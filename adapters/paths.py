@@ -90,11 +90,14 @@ class Trail:
 
     before: "Trail | None"
     step: Step
+    name: str
+    """The step's name, where that is all there is to it."""
 
 
 @cache
 def _trail(before: Trail | None, step: Step) -> Trail:
-    return Trail(before, step)
+    demands = step.only or step.number or step.name == "*"
+    return Trail(before, step, "" if demands else step.name)
 
 
 @cache
@@ -211,8 +214,8 @@ class Finder:
         found = led.get(trail)
         if found is None:
             here = [base] if trail.before is None else self._at_end(trail.before, base, led)
-            if len(here) == 1:
-                found = self._down(here[0], trail.step)
+            if len(here) == 1 and trail.name:  # no list is made as long as one leads to one
+                found = self.below(here[0]).get(trail.name, _NONE)
             else:
                 found = [child for element in here for child in self._down(element, trail.step)] if here else _NONE
             led[trail] = found
@@ -246,7 +249,7 @@ class Finder:
         for child in chain[-1].children:
             if kept and any(child is one for one in kept):
                 yield (*chain, child)
-            elif child.children:
+            elif child.children and (len(chain) > 1 or step.name == "*" or step.name in self.inside(child)):
                 yield from self._deep((*chain, child), step, itself=False)
 
     def _down(self, element: Element, step: Step) -> list[Element]:

@@ -89,11 +89,13 @@ def _refused(cause: str, code: str) -> FileRefused:
 def _element(node: Any, above: str, depth: int) -> Element:
     if depth > DEPTH_MAX:
         raise _refused(f"the XML is nested deeper than {DEPTH_MAX}", "LF-XML-DEPTH")
-    tag, line, inner = node.tag, node.sourceline, list(node)
+    tag, line, inner, attributes = node.tag, node.sourceline, list(node), node.items()
     space, _, name = tag.rpartition("}") if tag[0] == "{" else ("", "", tag)
-    children = [Element(ATTRIBUTE_NAMESPACE, space[1:], (), line)] if space != above else []
-    children += [Element(f"@{key.rpartition('}')[2]}", text, (), line) for key, text in node.items()]
     text = node.text or ""
+    if not inner and not attributes and space == above:  # as most are
+        return _made(Element, (name, text, (), line, UNKNOWN, UNKNOWN))
+    children = [Element(ATTRIBUTE_NAMESPACE, space[1:], (), line)] if space != above else []
+    children += [Element(f"@{key.rpartition('}')[2]}", text, (), line) for key, text in attributes]
     if inner:
         children += [_element(child, space, depth + 1) for child in inner]
         between = [piece for piece in (text, *[child.tail for child in inner]) if piece and not piece.isspace()]

@@ -75,11 +75,7 @@ class Part:
         cells, found = [""] * len(self.sources), [_NOTHING_FOUND] * len(self.sources)
         for place in sorted(others.union(hits)):
             source = self.sources[place]
-            if place in others:
-                elements = find(source.paths, finder, chain)
-            else:
-                every = (with_text(hits[place][number]) for number in sorted(hits[place]))
-                elements = next(filter(None, every), _NOTHING_FOUND)
+            elements = _first_found(source, hits.get(place, _NO_HITS), finder, chain)
             if not elements:
                 continue
             found[place] = elements
@@ -97,10 +93,10 @@ class Part:
         below: dict[str, Branch] = {}
         others: set[int] = set()
         for place, source in enumerate(self.sources):
-            if not all(path.downward for path in source.paths):
-                others.add(place)
-                continue
             for number, path in enumerate(source.paths):
+                if not path.downward:
+                    others.add(place)
+                    continue
                 branches, branch = below, None
                 for step in path.steps:
                     branch = branches.setdefault(step.name, Branch({}, []))
@@ -111,7 +107,18 @@ class Part:
 
 
 _NOTHING_FOUND: list[Element] = []
-"""Never added to."""
+_NO_HITS: dict[int, list[Element]] = {}
+"""Never added to, both."""
+
+
+def _first_found(source: Source, hits: dict[int, list[Element]], finder: Finder, chain: Chain) -> list[Element]:
+    """Return the elements with text of the first alternative that has any, as `find` does; `hits` are those downward."""
+    for number, path in enumerate(source.paths):
+        elements = hits.get(number, _NOTHING_FOUND) if path.downward else finder.elements(path, chain)
+        found = with_text(elements) if elements else elements
+        if found:
+            return found
+    return _NOTHING_FOUND
 
 
 def gather(element: Element, below: dict[str, Branch], hits: dict[int, dict[int, list[Element]]]) -> None:
