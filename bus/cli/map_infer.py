@@ -24,7 +24,7 @@ from bus.cli.map_files import file_at, given_at, refusals, require_apart
 @click.option("--region", default="", help="The country of telephone numbers, as CN; no cell says it.")
 @desk
 def infer(desk: Desk, file: Path, message: str, out: Path, zone: str, currency: str, region: str) -> None:
-    """Propose a profile for a table, XML or JSON; what is not sure is commented out with its reason."""
+    """Propose a profile for a table, XML or JSON; what is not sure is commented out."""
     from adapters.catalogue import load  # noqa: PLC0415 - lazy: help must not pay for it
     from adapters.guesses import Stated  # noqa: PLC0415 - lazy
     from adapters.infer import infer as propose  # noqa: PLC0415 - lazy
