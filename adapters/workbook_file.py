@@ -14,11 +14,11 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from adapters.errors import FileRefused
-from adapters.xls_extent import extent_of_xls
+from adapters.xls_extent import ErrorCell, errors_in_xls, extent_of_xls
 
 ZIP_MARK = b"PK\x03\x04"
 OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -47,6 +47,7 @@ _REFERENCE = re.compile(rb"""\br\s*=\s*["']([A-Za-z]{0,8})([0-9]{1,12})["']""")
 _ERROR_CELL = re.compile(rb"""(<(?:[A-Za-z]+:)?c\s(?:[^>]*\s)?t\s*=\s*)["']e["']""")
 """A cell that holds an error, such as #DIV/0!: it is read as that text, for the reader would make it empty."""
 _A = ord("A") - 1
+_NO_ERRORS: Mapping[int, list[ErrorCell]] = {}
 
 Cells = list[str]
 
@@ -74,20 +75,23 @@ def sheets_of(data: bytes) -> list[Sheet]:
         if extents is None:
             raise _damaged()
         _check_extents(extents)
-        return _read(data)
+        return _read(data, errors_in_xls(data))
     return _read(_repacked(data))
 
 
-def _read(data: bytes) -> list[Sheet]:
+def _read(data: bytes, errors: Mapping[int, list[ErrorCell]] = _NO_ERRORS) -> list[Sheet]:
     from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum  # noqa: PLC0415 - slow to load
 
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(data))
         found = []
-        for one in book.sheets_metadata[: SHEETS_MAX + 1]:
+        for number, one in enumerate(book.sheets_metadata[: SHEETS_MAX + 1]):
             if one.typ == SheetTypeEnum.WorkSheet:
                 sheet = book.get_sheet_by_name(one.name)
                 rows = [[_text(value) for value in row] for row in sheet.to_python(skip_empty_area=False)]
+                for cell in errors.get(number, ()):
+                    if cell.row < len(rows) and cell.column < len(rows[cell.row]):
+                        rows[cell.row][cell.column] = cell.text
                 _fill_merged(rows, sheet.merged_cell_ranges or [])
                 found.append(Sheet(one.name, rows))
     except PasswordError as error:

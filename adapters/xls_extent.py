@@ -1,10 +1,12 @@
-"""How far the sheets of an old .xls reach, before anything makes room for them ([MS-CFB], [MS-XLS]).
+"""How far the sheets of an old .xls reach, before anything makes room for them ([MS-CFB], [MS-XLS]), and where errors stand.
 
-The compound file is walked sector by sector, its workbook stream record by record; nothing but places of cells is read.
+The compound file is walked sector by sector, its workbook stream record by record; nothing but places of cells is read, and
+which of them hold an error, such as #DIV/0!: the reader of workbooks makes those empty.
 """
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 _HEADER_BYTES = 512
 _DIRECTORY_ENTRY_BYTES = 128
@@ -18,6 +20,29 @@ _CELLS = frozenset((0x0001, 0x0002, 0x0003, 0x0004, 0x0005, 0x0006, 0x0201, 0x02
 """Records that begin with the row and the column of one cell ([MS-XLS] 2.3)."""
 _RANGES = frozenset((0x00BD, 0x00BE))
 """MulRk and MulBlank: row, first column, …, last column."""
+
+
+_EOF, _SHEET, _FORMULA, _BOOLEAN = 0x000A, 0x0085, 0x0006, 0x0205
+_ERRORS = {0x00: "#NULL!", 0x07: "#DIV/0!", 0x0F: "#VALUE!", 0x17: "#REF!", 0x1D: "#NAME?", 0x24: "#NUM!", 0x2A: "#N/A"}
+_IS_ERROR = 2
+
+
+class ErrorCell(NamedTuple):
+    """A cell that holds an error. Sheet, row and column are counted from 0, sheets as the workbook lists them."""
+
+    sheet: int
+    row: int
+    column: int
+    text: str
+
+
+def errors_in_xls(data: bytes) -> dict[int, list[ErrorCell]]:
+    """Return the cells that hold an error, by sheet, of a workbook that can be walked."""
+    stream = _workbook_stream(data)
+    found: dict[int, list[ErrorCell]] = {}
+    for cell in _errors(stream) if stream is not None else ():
+        found.setdefault(cell.sheet, []).append(cell)
+    return found
 
 
 def extent_of_xls(data: bytes) -> list[tuple[int, int]] | None:
@@ -106,3 +131,33 @@ def _extents(stream: bytes) -> list[tuple[int, int]]:
             row, column = struct.unpack_from("<H", body)[0], struct.unpack_from("<H", body, len(body) - 2)[0]
             rows, columns = max(rows, row + 1), max(columns, column + 1)
     return [*found, (rows, columns)]
+
+
+def _errors(stream: bytes) -> Iterator[ErrorCell]:
+    """Walk the records again; charts inside a sheet have a beginning and an end of their own."""
+    sheets: dict[int, int] = {}
+    open_parts: list[int] = []
+    at = 0
+    while at + 4 <= len(stream):
+        kind, length = struct.unpack_from("<HH", stream, at)
+        begin, at = at, at + 4 + length
+        if kind in _BOF:
+            open_parts.append(begin)
+        elif kind == _EOF and open_parts:
+            open_parts.pop()
+        elif kind == _SHEET and length >= 4 and at <= len(stream):  # noqa: PLR2004 - where its part begins
+            sheets[struct.unpack_from("<I", stream, begin + 4)[0]] = len(sheets)
+        elif kind in (_FORMULA, _BOOLEAN) and len(open_parts) == 1 and open_parts[0] in sheets:
+            text = _error_text(kind, stream[begin + 4 : at])
+            if text:
+                row, column = struct.unpack_from("<HH", stream, begin + 4)
+                yield ErrorCell(sheets[open_parts[0]], row, column, text)
+
+
+def _error_text(kind: int, body: bytes) -> str:
+    """Return the error that a cell holds as a value or as what a formula came to ([MS-XLS] 2.4.24, 2.5.133); empty when none."""
+    if kind == _BOOLEAN and len(body) >= 8 and body[7]:  # noqa: PLR2004 - row, column, form, value, whether it is an error
+        return _ERRORS.get(body[6], "#ERROR!")
+    if kind == _FORMULA and body[12:14] == b"\xff\xff" and body[6] == _IS_ERROR:
+        return _ERRORS.get(body[8], "#ERROR!")
+    return ""

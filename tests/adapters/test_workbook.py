@@ -19,7 +19,7 @@ from adapters.model import Converted, HeldBack
 from adapters.workbook import open_table
 from adapters.workbook_file import sheets_of
 from adapters.xls_extent import extent_of_xls
-from tests.adapters.xls_files import xls
+from tests.adapters.xls_files import DIVISION, OF_FORMULA, xls
 
 ACCOUNT = "6299990000001000011"
 PROFILE = """
@@ -423,3 +423,10 @@ def test_a_chain_of_sectors_that_goes_in_a_circle_ends():
     last = 512 + 4 * (2 + 4096 // 512 - 1)
     whole[last : last + 4] = (2).to_bytes(4, "little")
     assert extent_of_xls(bytes(whole)) is not None
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_an_error_in_an_old_workbook_is_no_empty_cell(small):
+    """As the cell's value or as what its formula came to, it is read as its text, which no reader of amounts takes."""
+    (sheet,) = sheets_of(xls((0, 0, 1.0), (0, 1, DIVISION), (1, 0, OF_FORMULA), (1, 1, 2.5), small=small))
+    assert sheet.rows == [["1", "#DIV/0!"], ["#DIV/0!", "2.5"]]

@@ -1,4 +1,4 @@
-"""Old workbooks for the tests, written byte by byte ([MS-CFB], [MS-XLS]): numbers in cells, nothing else."""
+"""Old workbooks for the tests, written byte by byte ([MS-CFB], [MS-XLS]): numbers and errors in cells, nothing else."""
 
 import struct
 
@@ -6,8 +6,12 @@ _END, _FREE, _NONE = 0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFF
 _SECTOR, _MINI, _SMALL = 512, 64, 4096
 
 
-def xls(*cells: tuple[int, int, float], small: bool = False) -> bytes:
-    """Return an .xls of one sheet; each cell is row, column, number. A small one lies in the compound file's mini stream."""
+DIVISION, OF_FORMULA = b"\x07\x01", b"\x02\x00\x07\x00\x00\x00\xff\xff"
+"""#DIV/0! as a cell's value, and as what a formula came to."""
+
+
+def xls(*cells: tuple[int, int, float | bytes], small: bool = False) -> bytes:
+    """Return an .xls of one sheet; each cell is row, column, number or one of the errors above. A small one lies in the compound file's mini stream."""
     stream = _stream(cells)
     if small:
         assert len(stream) < _SMALL
@@ -20,11 +24,21 @@ def _record(kind: int, body: bytes) -> bytes:
     return struct.pack("<HH", kind, len(body)) + body
 
 
-def _stream(cells: tuple[tuple[int, int, float], ...]) -> bytes:
+def _cell(row: int, column: int, value: float | bytes) -> bytes:
+    place = struct.pack("<HHH", row, column, 0)
+    if value == DIVISION:
+        return _record(0x0205, place + DIVISION)
+    if value == OF_FORMULA:
+        return _record(0x0006, place + OF_FORMULA + struct.pack("<HIH", 0, 0, 0))
+    assert not isinstance(value, bytes)
+    return _record(0x0203, place + struct.pack("<d", value))
+
+
+def _stream(cells: tuple[tuple[int, int, float | bytes], ...]) -> bytes:
     begin = struct.pack("<HHHHII", 0x0600, 0x0005, 0x0DBB, 0x07CC, 0, 6)
     size = len(_record(0x0809, begin)) + 4 + 9 + 4
     sheets = _record(0x0085, struct.pack("<IBBBB", size, 0, 0, 1, 0) + b"S")
-    numbers = b"".join(_record(0x0203, struct.pack("<HHHd", row, column, 0, value)) for row, column, value in cells)
+    numbers = b"".join(_cell(*cell) for cell in cells)
     sheet = _record(0x0809, begin[:2] + b"\x10\0" + begin[4:]) + numbers + _record(0x000A, b"")
     whole = _record(0x0809, begin) + sheets + _record(0x000A, b"")
     assert len(whole) == size, "the sheet begins where the list of sheets says"
