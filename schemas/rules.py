@@ -23,8 +23,6 @@ class Rule:
     broken: Test
     says: str
     cure: str
-    only_with: str = ""
-    """The field without which it cannot be broken; empty where it must always be asked."""
 
     @property
     def message(self) -> str:
@@ -135,7 +133,6 @@ RULES: tuple[Rule, ...] = (
         _negative("amount"),
         "is negative",
         "give it unsigned, with a direction",
-        only_with="amount",
     ),
     Rule(
         "FreezeOrder.mode.required",
@@ -199,7 +196,6 @@ RULES: tuple[Rule, ...] = (
         _movement_tells_more,
         "carries a balance, a device or a clerk, which are read by fewer than movements are",
         "give balances in balance and devices in device_addresses, and leave the clerk out",
-        only_with="transactions",
     ),
     Rule("PhoneRef.e164.kind", _e164_disagrees, "and kind contradict each other", "set both, or only raw"),
     Rule(

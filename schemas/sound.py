@@ -42,21 +42,18 @@ def _sound_of(descriptor: Descriptor, later: str = "") -> Test:
 def _broad(descriptor: Descriptor, later: str) -> Test:
     asked = {field: ask for field in descriptor.fields if (ask := _field(field)) is not None}
     needed = frozenset(field for field in descriptor.fields if _check(field).required and field.name != later)
-    rules = [
-        (descriptor.fields_by_name[rule.only_with] if rule.only_with else None, rule.broken)
-        for rule in RULES
-        if rule.message == descriptor.name
-    ]
+    rules = [rule.broken for rule in RULES if rule.message == descriptor.name]
 
     def is_sound(message: Any) -> bool:
-        given = dict(message.ListFields())
-        if not needed <= given.keys():
+        given = message.ListFields()
+        if needed and not needed.issubset([field for field, _ in given]):
             return False
-        for field, value in given.items():
-            if field in asked and not asked[field](value):
+        for field, value in given:
+            ask = asked.get(field)
+            if ask is not None and not ask(value):
                 return False
-        for only_with, broken in rules:  # noqa: SIM110 - a loop is faster here than all()
-            if (only_with is None or only_with in given) and broken(message):
+        for broken in rules:  # noqa: SIM110 - a loop is faster here than any()
+            if broken(message):
                 return False
         return True
 
