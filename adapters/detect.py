@@ -16,10 +16,12 @@ from adapters.errors import FileRefused
 from adapters.model import Fit
 from adapters.papers import UNKNOWN, media_type
 from adapters.profile import Profile
+from adapters.readers import READERS
 from adapters.tree_fit import Looks
 from adapters.workbook import Opened
 
 _ARCHIVE = "application/zip"
+_TABLES = ("csv", "xlsx")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,21 @@ def identify(data: bytes) -> Identified:
     refused = looks.refused or opened.refused
     if not fits and refused is not None:
         return Identified((), refused)
-    return Identified(fits, _why_none(data, fits, opened))
+    return Identified(fits, _why_none(data, fits, opened) or _two_in_one(data, fits))
+
+
+def _two_in_one(data: bytes, fits: tuple[Fit, ...]) -> FileRefused | None:
+    """Refuse a table that begins as something else: what stands above its header would be passed over as a preamble."""
+    if profiles()[fits[0].profile].file.source.format not in _TABLES:
+        return None
+    begins = next((name for name, tree in READERS.items() if tree.seems(data)), None)
+    if begins is None:
+        return None
+    return FileRefused(
+        f"the file begins as {begins} and has a table of {fits[0].profile} further down: two files in one",
+        cure="cut it in two; to read the table alone all the same, name the profile",
+        code="LF-FILE-TWO",
+    )
 
 
 def _why_none(data: bytes, fits: tuple[Fit, ...], opened: Opened) -> FileRefused | None:

@@ -5,6 +5,7 @@ from importlib import resources
 import pytest
 
 import adapters
+from adapters.convert import convert
 from adapters.detect import detect, identify
 from adapters.errors import FileRefused
 from adapters.golden import cases_in
@@ -87,3 +88,22 @@ def test_what_lacks_nearly_everything_fits_no_dialect():
     assert found.fits == ()
     assert found.refused is not None
     assert found.refused.code == "LF-FILE-UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("begins", "what"), [("swift-mt940", "fin"), ("iso20022-statement", "xml"), ("nacha", "nacha")]
+)
+def test_two_formats_in_one_file_are_not_taken_for_the_second(begins: str, what: str) -> None:
+    """What stands above a table's header is no preamble when it begins as another format does; by name it is read."""
+    folder = resources.files("adapters") / "profiles"
+    first = cases_in(folder / f"{begins}.golden")[0].data
+    second = next(case.data for case in cases_in(folder / "bank-notice-csv.golden") if case.name == "english-headers")
+    table = b"\n".join([first.splitlines()[0], second])
+    assert identify(second).chosen is not None
+    refused = identify(table).refused
+    assert refused is not None
+    assert refused.code == "LF-FILE-TWO"
+    assert f"begins as {what}" in refused.cause
+    assert len(list(convert(adapters.profiles()["bank-notice-csv"], table))) == len(
+        list(convert(adapters.profiles()["bank-notice-csv"], second))
+    )
