@@ -118,9 +118,9 @@ def _field(field: FieldDescriptor) -> Test | None:
         limit, form = check.max_bytes, _form(field)
         if form is not None:
             known, holds = form
-            one = lambda value: (value in known or holds(value)) and (not limit or _fits(value, limit))  # noqa: E731
+            one = lambda value: (value in known or holds(value)) and (not limit or _fits(value, limit))  # noqa: E731 - chosen here
         elif limit:
-            one = lambda value: _fits(value, limit)  # noqa: E731
+            one = lambda value: _fits(value, limit)  # noqa: E731 - chosen here
     if not field.is_repeated:
         return one
     most = check.max_items
