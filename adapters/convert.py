@@ -20,7 +20,7 @@ from adapters.profile import Profile
 from adapters.provenance import held_back, origin
 from adapters.readers import READERS
 from adapters.source_file import Given, whole
-from adapters.strangers import note_strangers, strangers_of
+from adapters.strangers import strangers_of
 from adapters.table import Likeness, Table, of_sheet, ranges_of, with_preamble
 from adapters.workbook import open_table
 
@@ -54,7 +54,7 @@ def _table(profile: Profile, given: Given) -> Iterator[Outcome]:
 
 def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Outcome]:
     message, values_of = plan.message, plan.values
-    strangers, nulls = strangers_of(profile, table), plan.nulls
+    strangers = strangers_of(profile, table, plan)
     likeness = Likeness(table)
     for record, row in enumerate(table.rows, 1):
         line, raw, cells, refused, _, sheet = row
@@ -70,7 +70,7 @@ def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> I
             yield held._replace(others=other_faults(plan, cells), like=partial(likeness.of, cells), sheets=sheets)
             continue
         if strangers:
-            note_strangers(strangers, cells, notes, nulls)
+            notes += strangers.of(cells)
         if is_unended(line, raw):
             notes.append(UNENDED)
         provenance = {**base, "record": record, "line": line}

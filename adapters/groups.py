@@ -45,11 +45,9 @@ class _Group:
         self.lines.append(row)
         self.notes += notes
 
-    def note_strange(self, strangers: Strangers, cells: Cells, nulls: frozenset[str]) -> None:
+    def note_strange(self, strangers: Strangers, cells: Cells) -> None:
         """Note the columns that are not carried, where a line has something there."""
-        for place, note in strangers:
-            if note not in self.strange and tidy(cells[place]) not in nulls:
-                self.strange[note] = None
+        self.strange.update(dict.fromkeys(strangers.of(cells)))
 
 
 def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Converted | HeldBack]:
@@ -58,7 +56,7 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
     place = table.columns[source.group_by] if source.group_by else None
     parted = place is None and "part" in plan.message.DESCRIPTOR.fields_by_name
     part = 0
-    likeness, strangers = Likeness(table), strangers_of(profile, table)
+    likeness, strangers = Likeness(table), strangers_of(profile, table, plan)
     open_groups: dict[str, _Group] = {}
     records = count(1)
     waiting = 0
@@ -77,7 +75,7 @@ def grouped(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) ->
             notes.append(UNENDED)
         group = open_groups.setdefault(subject, _Group({**values, source.group_as: []}))
         group.add(source.group_as, row, values, notes)
-        group.note_strange(strangers, row.cells, plan.nulls)
+        group.note_strange(strangers, row.cells)
         waiting += 1
         full = subject if len(group.lines) == source.group_max else None
         if full is None and waiting == BUFFERED_MAX:

@@ -19,7 +19,7 @@ from adapters.paths import Chain, Finder, Path, alternatives
 from adapters.plan import ITSELF, Plan, field_at, plan_of
 from adapters.profile import Each, Mapping_, Profile, Record
 from adapters.tree import Element, Several
-from adapters.verbs import Fill
+from adapters.verbs import Cells, Fill
 from schemas import registry
 from schemas.errors import UnknownType
 from schemas.v1 import field_class_pb2
@@ -43,6 +43,10 @@ class Branch(NamedTuple):
     """Place of the source, and which of its alternatives it is."""
 
 
+Guarded = tuple[tuple[Fill, tuple[int, ...]], ...]
+"""What reads only under a condition, with the places that nothing else reads."""
+
+
 @dataclass(frozen=True)
 class Part:
     """What is read from one element."""
@@ -50,16 +54,11 @@ class Part:
     sources: tuple[Source, ...]
     plan: Plan
     lists: tuple["List", ...]
-    guarded: tuple[tuple[Fill, tuple[int, ...]], ...]
-    """What reads only under a condition, with the places that nothing else reads."""
+    guarded: Guarded
 
-    def unread(self, cells: list[str]) -> frozenset[int]:
+    def unread(self, cells: Cells) -> frozenset[int]:
         """Return the places whose texts no field has taken, because no condition held."""
-        taken: set[int] = set()
-        given: set[int] = set()
-        for fill, places in self.guarded:
-            (given if fill(cells, []) is None else taken).update(places)
-        return frozenset(given - taken)
+        return untaken(self.guarded, cells)
 
     @cached_property
     def by_name(self) -> tuple[tuple["List", ...], ...]:
@@ -306,16 +305,25 @@ def _part(
     message = GetMessageClass(descriptor) if descriptor is not None else Message
     plan = plan_of(profile, message, leaves, fields, columns, tuple(columns), noun="element")
     inner = tuple(_list(profile, descriptor, name, each) for name, each in lists.items())
-    return Part(sources, plan, inner, _guarded(fields, plan, columns))
+    return Part(sources, plan, inner, guarded_by(fields, plan, columns))
 
 
-def _guarded(
-    fields: Mapping[str, Mapping_], plan: Plan, columns: Mapping[str, int]
-) -> tuple[tuple[Fill, tuple[int, ...]], ...]:
-    looked = {columns[name] for verbs in fields.values() for name in looked_at(verbs)}
+def guarded_by(fields: Mapping[str, Mapping_], plan: Plan, columns: Mapping[str, int]) -> Guarded:
+    """Return what of a plan reads only under a condition."""
+    looked = {columns[name] for verbs in fields.values() for name in looked_at(verbs) if name in columns}
     under = [step for step in plan.steps if fields[step.path].when is not None and step.places]
     free = looked.union(*(step.places for step in plan.steps if fields[step.path].when is None))
-    return tuple((step.fill, tuple(place for place in step.places if place not in free)) for step in under)
+    only = ((step.fill, tuple(place for place in step.places if place not in free)) for step in under)
+    return tuple((fill, places) for fill, places in only if places)
+
+
+def untaken(guarded: Guarded, cells: Cells) -> frozenset[int]:
+    """Return the places that no field has taken of a record, because no condition held."""
+    taken: set[int] = set()
+    given: set[int] = set()
+    for fill, places in guarded:
+        (given if fill(cells, []) is None else taken).update(places)
+    return frozenset(given - taken)
 
 
 def _sources(fields: Mapping[str, Mapping_], leaves: Mapping[str, FieldDescriptor]) -> tuple[Source, ...]:
