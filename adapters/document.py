@@ -18,6 +18,12 @@ LISTED_MAX = 64
 """Most paths that are listed as not carried for one record."""
 
 
+_MARKS_MAX = 16
+"""Most bytes of marks (tags of sub-fields, line breaks) that stand among the pieces of a text."""
+_ESCAPED = frozenset({"xml", "json", "freeswitch"})
+"""Formats whose readers only undo escapes: a text is what the file says, in other letters."""
+
+
 class Document:
     """A document's root, what has been found and read in it, and where its elements stand in the file."""
 
@@ -52,6 +58,21 @@ class Document:
         if self._ranges is None:
             self._ranges = ranges(self._data, self.root) if ranges is not None else {}
         return self._ranges.get(id(element), (UNKNOWN, UNKNOWN))
+
+    def original(self, element: Element, start: int, end: int) -> str:
+        """Return what the file has for a text: the text itself, or what its reader worked it out from (a year, a sum, BCD).
+
+        Bytes that are no text are given as hexadecimal digits. What only undoes a format's escapes is the text itself;
+        so is a text for which the reader knows no narrower place than one that holds other values too: those have
+        classes of their own.
+        """
+        if start == UNKNOWN or self._form in _ESCAPED or end - start > 2 * len(element.text.encode()) + _MARKS_MAX:
+            return element.text
+        held = self._data[start:end]
+        if self._form == "ber":
+            return held.hex()
+        text = held.decode("utf-8", errors="replace")
+        return element.text if element.text.strip() in text else text
 
 
 def matched(document: Document, profile: Profile, kinds: Sequence[Kind]) -> list[Group]:

@@ -300,9 +300,10 @@ def _part_lineage(document: Document, seen: Seen, record: int) -> Iterator[Linea
         for number, place in enumerate(step.places):
             for element in seen.found[place]:
                 start, end = document.range_of(element)
-                raw = element.text
+                raw, verb = element.text, done_to(element.text, step.kind, step.verb)
                 if step.kind == "paper":
                     raw = paper_names(raw) if number == 0 else ""
-                verb = done_to(raw, step.kind, step.verb)
+                elif (original := document.original(element, start, end)) != raw:
+                    raw, verb = original, f"decode, {verb}"
                 path = seen.part.sources[place].text
                 yield Lineage(field, record, element.line, path, raw, verb, start, end)
