@@ -65,7 +65,7 @@ def index(profiles: Mapping[str, Profile]) -> str:
         for name, profile in profiles.items()
     ]
     head = ["# Local formats", "", "Written by `lianfang map docs`; each page comes from its profile.", ""]
-    return "\n".join([*head, *_table(("profile", "format", "", "messages", "what it is"), rows)]) + "\n"
+    return "\n".join([*head, *_table(("profile", "format", "reads or writes", "messages", "what it is"), rows)]) + "\n"
 
 
 def _lines(profile: Profile) -> Iterator[str]:
