@@ -26,6 +26,7 @@ from deploy.demo.stage import DEFAULT_DIRECTORY, Options, Stage, core_system, la
 from deploy.demo.timeline import Timeline
 
 Result = dict[str, Any]
+_COMMAND_COLUMNS = 64
 _PREPARED = {
     "rabbitmq": "a private RabbitMQ, keys and certificates, seven nodes with their key services",
     "memory": "keys and certificates, seven nodes",
@@ -160,7 +161,11 @@ def _end(stage: Stage, timeline: Timeline, result: Result) -> None:
         ("make demo-serve", "leave it running, and then:"),
         (f"{_command()} inbox --dir {shown}/police-a", "what police-a has received"),
     ):
-        timeline.say(f"  {command:<64} {what}")
+        if len(command) <= _COMMAND_COLUMNS:
+            timeline.say(f"  {command:<{_COMMAND_COLUMNS}} {what}")
+            continue
+        timeline.say(f"  {what}:")
+        timeline.say(f"      {command}")  # as long as the places are: a command in two lines is none
 
 
 def _command() -> str:
