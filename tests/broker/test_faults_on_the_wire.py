@@ -78,7 +78,7 @@ def test_a_broker_that_confirms_nothing_is_left_for_a_fresh_connection(
     before = road.proxy.connections
     road.proxy.is_deaf = True
     road.send([b"order"])
-    wait_for(lambda: road.outbox.count("lost") == 1)
+    wait_for(lambda: road.outbox.count("lost") >= 1)  # a second may follow before we look
     road.proxy.is_deaf = False
     wait_for(lambda: not road.outbox.waiting())
     assert road.proxy.connections > before
