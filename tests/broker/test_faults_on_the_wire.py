@@ -75,6 +75,8 @@ def test_a_broker_that_confirms_nothing_is_left_for_a_fresh_connection(
     """Without any confirm in time the connection is given up, said so, and made anew."""
     monkeypatch.setattr(rabbit_publish, "CONFIRM_S_MAX", 0.5)
     road.start_sender()
+    road.send([b"first"])
+    wait_for(lambda: not road.outbox.waiting())  # connected: a handshake that nobody answers is another fault
     before = road.proxy.connections
     road.proxy.is_deaf = True
     road.send([b"order"])

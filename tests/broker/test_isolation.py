@@ -282,7 +282,7 @@ def test_a_revoked_certificate_is_refused_at_once(scene: Scene) -> None:
     connection = BlockingConnection(parameters(scene.broker, identity))
     scene.broker.revoke(agency)
     with pytest.raises(pika.exceptions.ConnectionClosedByBroker):
-        connection.process_data_events(5)
+        connection.process_data_events(30)
     assert not speaks(scene.broker, old)
     assert speaks(scene.broker, context(scene.broker.authority().agency(agency), identity.authority))
 
