@@ -72,10 +72,14 @@ class Header(message.Message):
     POLICY_SERIAL_FIELD_NUMBER: builtins.int
     CORRELATION_ID_FIELD_NUMBER: builtins.int
     CAUSATION_ID_FIELD_NUMBER: builtins.int
+    CLASS_PLAN_FIELD_NUMBER: builtins.int
     version: builtins.int
     """Version of the sealing format: 1."""
     suite: builtins.int
-    """Sealing suite: 1 is X25519 grants, HMAC-SHA256, AES-256-GCM, SHA-256, Ed25519."""
+    """Sealing suite, a fixed tuple that policy chooses (docs/adr/0008-suites.md). 1: X25519 grants, HMAC-SHA256, AES-256-GCM,
+    SHA-256, Ed25519. 2: as 1 with X-Wing grants, and signed with Ed25519 and ML-DSA-65. 3: as 1 with HMAC-SM3, SM4-GCM and
+    SM3. 4: as 3, signed with SM2.
+    """
     salt: builtins.bytes
     """16 random bytes drawn while sealing; never the business id, so that sealing twice never repeats a key."""
     message_id: builtins.bytes
@@ -104,6 +108,8 @@ class Header(message.Message):
     """Message that began the exchange; its own id in the first message."""
     causation_id: builtins.bytes
     """Message that this one answers; empty in the first."""
+    class_plan: builtins.int
+    """Which plan of the type's classes it was split by: 0 is the first that was released (schemas/plans.py)."""
     @builtins.property
     def recipients(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Agencies that may receive it, in ascending order."""
@@ -128,10 +134,11 @@ class Header(message.Message):
         policy_serial: builtins.int = ...,
         correlation_id: builtins.bytes = ...,
         causation_id: builtins.bytes = ...,
+        class_plan: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["causation_id", b"causation_id", "correlation_id", b"correlation_id", "expires_at_ms", b"expires_at_ms", "grant_id", b"grant_id", "lane", b"lane", "message_id", b"message_id", "policy_serial", b"policy_serial", "recipients", b"recipients", "salt", b"salt", "sender", b"sender", "sender_key_id", b"sender_key_id", "sent_at_ms", b"sent_at_ms", "sequence", b"sequence", "suite", b"suite", "type", b"type", "type_version", b"type_version", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["causation_id", b"causation_id", "class_plan", b"class_plan", "correlation_id", b"correlation_id", "expires_at_ms", b"expires_at_ms", "grant_id", b"grant_id", "lane", b"lane", "message_id", b"message_id", "policy_serial", b"policy_serial", "recipients", b"recipients", "salt", b"salt", "sender", b"sender", "sender_key_id", b"sender_key_id", "sent_at_ms", b"sent_at_ms", "sequence", b"sequence", "suite", b"suite", "type", b"type", "type_version", b"type_version", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,16 +211,19 @@ class Envelope(message.Message):
     LEAF_INDEX_FIELD_NUMBER: builtins.int
     BATCH_SIZE_FIELD_NUMBER: builtins.int
     PROOF_FIELD_NUMBER: builtins.int
+    ML_DSA_65_SIGNATURE_FIELD_NUMBER: builtins.int
     payload: builtins.bytes
     """Serialised Sealed."""
     signature: builtins.bytes
-    """Ed25519 over the domain string, the sender, the batch size and the root."""
+    """Ed25519 (SM2 in suite 4) over the domain string, the sender, the batch size and the root."""
     leaf_index: builtins.int
     """Index of this payload in the batch."""
     batch_size: builtins.int
     """Number of payloads in the batch."""
     proof: builtins.bytes
     """Inclusion proof: 32-byte hashes, concatenated."""
+    ml_dsa_65_signature: builtins.bytes
+    """Suite 2: ML-DSA-65 over the same as signature; both must hold. Empty in the others."""
     def __init__(
         self,
         *,
@@ -222,10 +232,11 @@ class Envelope(message.Message):
         leaf_index: builtins.int = ...,
         batch_size: builtins.int = ...,
         proof: builtins.bytes = ...,
+        ml_dsa_65_signature: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_size", b"batch_size", "leaf_index", b"leaf_index", "payload", b"payload", "proof", b"proof", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_size", b"batch_size", "leaf_index", b"leaf_index", "ml_dsa_65_signature", b"ml_dsa_65_signature", "payload", b"payload", "proof", b"proof", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -347,7 +358,7 @@ class GrantWrap(message.Message):
     recipient_key_id: builtins.bytes
     """Id of the prekey used."""
     sealed_keys: builtins.bytes
-    """RFC 9180 single-shot output of a serialised ClassKeys."""
+    """RFC 9180 single-shot output of a serialised ClassKeys, by the suite's KEM."""
     def __init__(
         self,
         *,
@@ -396,10 +407,13 @@ class Grant(message.Message):
     BODY_FIELD_NUMBER: builtins.int
     WRAPS_FIELD_NUMBER: builtins.int
     SIGNATURE_FIELD_NUMBER: builtins.int
+    ML_DSA_65_SIGNATURE_FIELD_NUMBER: builtins.int
     body: builtins.bytes
     """Serialised GrantBody."""
     signature: builtins.bytes
-    """Ed25519 of the sender over the domain string, body and wraps."""
+    """Ed25519 (SM2 in suite 4) of the sender over the domain string, body and wraps."""
+    ml_dsa_65_signature: builtins.bytes
+    """Suite 2: ML-DSA-65 over the same; both must hold. Empty in the others."""
     @builtins.property
     def wraps(self) -> containers.RepeatedCompositeFieldContainer[GrantWrap]:
         """One wrap per recipient, ascending."""
@@ -410,9 +424,10 @@ class Grant(message.Message):
         body: builtins.bytes = ...,
         wraps: abc.Iterable[GrantWrap] | None = ...,
         signature: builtins.bytes = ...,
+        ml_dsa_65_signature: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "signature", b"signature", "wraps", b"wraps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "ml_dsa_65_signature", b"ml_dsa_65_signature", "signature", b"signature", "wraps", b"wraps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -87,7 +87,9 @@ MEMBER_STATUS_SUSPENDED: MemberStatus.ValueType  # 2
 
 @typing.final
 class SigningKey(message.Message):
-    """SigningKey is an agency's Ed25519 key."""
+    """SigningKey is what an agency signs with: an Ed25519 key and, beside it under the same id, validity and revocation, the keys
+    of the suites that need another one (docs/adr/0008-suites.md).
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -96,6 +98,8 @@ class SigningKey(message.Message):
     NOT_BEFORE_MS_FIELD_NUMBER: builtins.int
     NOT_AFTER_MS_FIELD_NUMBER: builtins.int
     REVOKED_FIELD_NUMBER: builtins.int
+    ML_DSA_65_FIELD_NUMBER: builtins.int
+    SM2_FIELD_NUMBER: builtins.int
     key_id: builtins.bytes
     """First 8 bytes of the SHA-256 of public_key."""
     public_key: builtins.bytes
@@ -106,6 +110,10 @@ class SigningKey(message.Message):
     """Last moment of validity."""
     revoked: builtins.bool
     """Revoked."""
+    ml_dsa_65: builtins.bytes
+    """ML-DSA-65 key (FIPS 204), 1952 bytes; empty where the agency does not take part in suite 2."""
+    sm2: builtins.bytes
+    """SM2 key (GB/T 32918), 65 bytes, an uncompressed point; empty where the agency does not take part in suite 4."""
     def __init__(
         self,
         *,
@@ -114,16 +122,20 @@ class SigningKey(message.Message):
         not_before_ms: builtins.int = ...,
         not_after_ms: builtins.int = ...,
         revoked: builtins.bool = ...,
+        ml_dsa_65: builtins.bytes = ...,
+        sm2: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["key_id", b"key_id", "not_after_ms", b"not_after_ms", "not_before_ms", b"not_before_ms", "public_key", b"public_key", "revoked", b"revoked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["key_id", b"key_id", "ml_dsa_65", b"ml_dsa_65", "not_after_ms", b"not_after_ms", "not_before_ms", b"not_before_ms", "public_key", b"public_key", "revoked", b"revoked", "sm2", b"sm2"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class Prekey(message.Message):
-    """Prekey is an agency's HPKE key (X25519), signed by its signing key."""
+    """Prekey is what grants are sealed to: an X25519 key and, beside it under the same id and validity, the key of suite 2.
+    Signed by the agency's signing key.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -132,6 +144,7 @@ class Prekey(message.Message):
     NOT_BEFORE_MS_FIELD_NUMBER: builtins.int
     NOT_AFTER_MS_FIELD_NUMBER: builtins.int
     SIGNATURE_FIELD_NUMBER: builtins.int
+    X_WING_FIELD_NUMBER: builtins.int
     key_id: builtins.bytes
     """First 8 bytes of the SHA-256 of public_key."""
     public_key: builtins.bytes
@@ -141,7 +154,9 @@ class Prekey(message.Message):
     not_after_ms: builtins.int
     """Last moment of validity."""
     signature: builtins.bytes
-    """Ed25519 of the agency over the domain string, agency, key and validity."""
+    """Ed25519 of the agency over the domain string, agency, key, validity and x_wing."""
+    x_wing: builtins.bytes
+    """X-Wing key (ML-KEM-768 with X25519), 1216 bytes; empty where the agency does not take part in suite 2."""
     def __init__(
         self,
         *,
@@ -150,10 +165,11 @@ class Prekey(message.Message):
         not_before_ms: builtins.int = ...,
         not_after_ms: builtins.int = ...,
         signature: builtins.bytes = ...,
+        x_wing: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["key_id", b"key_id", "not_after_ms", b"not_after_ms", "not_before_ms", b"not_before_ms", "public_key", b"public_key", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["key_id", b"key_id", "not_after_ms", b"not_after_ms", "not_before_ms", b"not_before_ms", "public_key", b"public_key", "signature", b"signature", "x_wing", b"x_wing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
