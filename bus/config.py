@@ -12,9 +12,9 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -86,6 +86,84 @@ class CaseEntry(_Strict):
     mandates: tuple[str, ...] = ()
 
 
+SOURCE_PATTERN = r"^(credential:[A-Za-z0-9._-]+|file:.+|descriptor:[0-9]+|prompt)\z"
+"""Where a secret of the key service comes from. Never a value, an argument or a variable: bus/keyservice/providers/source.py."""
+
+
+class Passphrase(_Strict):
+    """A passphrase guards the key-encryption key: Argon2id (RFC 9106; its second recommended setting is least and default)."""
+
+    source: str = Field(pattern=SOURCE_PATTERN)
+    memory_mib: int = Field(default=64, ge=64, le=4096)
+    passes: int = Field(default=3, ge=3, le=64)
+    lanes: int = Field(default=4, ge=1, le=16)
+
+
+class Token(_Strict):
+    """A key in a PKCS#11 token guards the key-encryption key."""
+
+    module: str = Field(pattern=r"^/.+\z")
+    token: str = Field(min_length=1, max_length=32)
+    key: str = Field(min_length=1, max_length=255)
+    pin: str = Field(pattern=SOURCE_PATTERN)
+
+
+class Transit(_Strict):
+    """A key in a Vault's transit engine guards the key-encryption key."""
+
+    address: str = Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?\z")
+    key: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\z")
+    token: str = Field(pattern=SOURCE_PATTERN)
+    mount: str = Field(default="transit", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\z")
+    namespace: str = Field(default="", pattern=r"^[A-Za-z0-9_/-]*\z")
+    ca_file: str = ""
+    deadline_s: float = Field(default=5.0, gt=0, le=60)
+
+
+class Guard(_Strict):
+    """Who guards the key-encryption key. `unprotected-file` guards nothing: it is for trying Lianfang out."""
+
+    provider: Literal["unprotected-file", "passphrase", "pkcs11", "transit"] = "unprotected-file"
+    passphrase: Passphrase | None = None
+    pkcs11: Token | None = None
+    transit: Transit | None = None
+
+    @model_validator(mode="after")
+    def _has_its_table(self) -> Self:
+        if self.provider != "unprotected-file" and getattr(self, self.provider) is None:
+            raise ValueError(f"provider {self.provider} needs the table [keys.{self.provider}]")
+        return self
+
+
+class KeyLimits(_Strict):
+    """What the key service gives at most; beyond it calls end with LF-KEYS-BUSY."""
+
+    opens_per_minute: int = Field(default=600, ge=1)
+    hand_overs_per_minute: int = Field(default=120_000, ge=1)
+    unprotects_per_minute: int = Field(default=60_000, ge=1)
+    blinds_per_minute: int = Field(default=600_000, ge=1)
+    seals_per_second: int = Field(default=20_000, ge=1)
+
+
+class Apart(_Strict):
+    """A key service that the service manager runs under a user of its own, instead of the node as its child."""
+
+    socket: str = Field(pattern=r"^/.+\z")
+    user: str = Field(min_length=1)
+    node_user: str = Field(min_length=1)
+    group: str = Field(min_length=1)
+    vault: str = Field(pattern=r"^/.+\z")
+
+
+class Keys(Guard):
+    """The key service."""
+
+    former: Guard | None = None
+    limits: KeyLimits = KeyLimits()
+    apart: Apart | None = None
+    deadline_s: float = Field(default=5.0, gt=0, le=60)
+
+
 class NodeConfig(_Strict):
     """The whole configuration of a node."""
 
@@ -96,6 +174,7 @@ class NodeConfig(_Strict):
     local_system: LocalSystem | None = None
     oversight: Oversight = Oversight()
     timers: Timers = Timers()
+    keys: Keys = Keys()
     operators: tuple[Operator, ...] = ()
     cases: tuple[CaseEntry, ...] = ()
     log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)\z")

@@ -17,6 +17,7 @@ from bus.cli.lazy import LazyGroup
 COMMANDS = {
     "demo": ("bus.cli.demo:demo", "Play the whole story on this machine, with seven agencies."),
     "node": ("bus.cli.node:node", "Make, enrol, run and examine this agency's node."),
+    "keys": ("bus.cli.keys:keys", "Look after this agency's keys."),
     "config": ("bus.cli.config:config", "Show the node's settings and where each came from."),
     "map": ("bus.cli.map:map_", "Read files in local formats and turn them into shared messages."),
     "send": ("bus.cli.send:send", "Send a local FILE, row by row, to other agencies."),
