@@ -187,6 +187,8 @@ class Member(message.Message):
     PREKEYS_FIELD_NUMBER: builtins.int
     LOG_VKEY_FIELD_NUMBER: builtins.int
     WITNESS_VKEY_FIELD_NUMBER: builtins.int
+    CONSENT_FIELD_NUMBER: builtins.int
+    CONSENT_KEY_ID_FIELD_NUMBER: builtins.int
     agency: builtins.str
     """Agency id."""
     type: AgencyType.ValueType
@@ -199,6 +201,12 @@ class Member(message.Message):
     """Verifier key of its audit log (C2SP signed-note)."""
     witness_vkey: builtins.str
     """Verifier key with which it cosigns others' logs."""
+    consent: builtins.bytes
+    """Ed25519 of the agency, by a signing key of the directory before, over the domain string and its own entry's signing, log
+    and witness keys: it wants them so. Empty in its first entry.
+    """
+    consent_key_id: builtins.bytes
+    """Id of the key that made consent."""
     @builtins.property
     def signing_keys(self) -> containers.RepeatedCompositeFieldContainer[SigningKey]:
         """Signing keys."""
@@ -218,10 +226,12 @@ class Member(message.Message):
         prekeys: abc.Iterable[Prekey] | None = ...,
         log_vkey: builtins.str = ...,
         witness_vkey: builtins.str = ...,
+        consent: builtins.bytes = ...,
+        consent_key_id: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["agency", b"agency", "log_vkey", b"log_vkey", "name", b"name", "prekeys", b"prekeys", "signing_keys", b"signing_keys", "status", b"status", "type", b"type", "witness_vkey", b"witness_vkey"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["agency", b"agency", "consent", b"consent", "consent_key_id", b"consent_key_id", "log_vkey", b"log_vkey", "name", b"name", "prekeys", b"prekeys", "signing_keys", b"signing_keys", "status", b"status", "type", b"type", "witness_vkey", b"witness_vkey"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -236,6 +246,8 @@ class DirectoryBody(message.Message):
     ISSUED_AT_MS_FIELD_NUMBER: builtins.int
     EXPIRES_AT_MS_FIELD_NUMBER: builtins.int
     MEMBERS_FIELD_NUMBER: builtins.int
+    REGISTRARS_FIELD_NUMBER: builtins.int
+    QUORUM_FIELD_NUMBER: builtins.int
     serial: builtins.int
     """Rises by one with each version."""
     previous_sha256: builtins.bytes
@@ -244,9 +256,17 @@ class DirectoryBody(message.Message):
     """When it was made."""
     expires_at_ms: builtins.int
     """After this moment it is refused."""
+    quorum: builtins.int
+    """How many of them must sign; two where it is not said, and never fewer."""
     @builtins.property
     def members(self) -> containers.RepeatedCompositeFieldContainer[Member]:
         """Members, ascending by agency."""
+
+    @builtins.property
+    def registrars(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Agencies that sign the next directory and the next policy bundle, ascending. Where none is named: the members that are
+        centre or auditor.
+        """
 
     def __init__(
         self,
@@ -256,10 +276,12 @@ class DirectoryBody(message.Message):
         issued_at_ms: builtins.int = ...,
         expires_at_ms: builtins.int = ...,
         members: abc.Iterable[Member] | None = ...,
+        registrars: abc.Iterable[builtins.str] | None = ...,
+        quorum: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["expires_at_ms", b"expires_at_ms", "issued_at_ms", b"issued_at_ms", "members", b"members", "previous_sha256", b"previous_sha256", "serial", b"serial"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["expires_at_ms", b"expires_at_ms", "issued_at_ms", b"issued_at_ms", "members", b"members", "previous_sha256", b"previous_sha256", "quorum", b"quorum", "registrars", b"registrars", "serial", b"serial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,7 +315,9 @@ class DocumentSignature(message.Message):
 
 @typing.final
 class Directory(message.Message):
-    """Directory is the member directory: a versioned, expiring document signed by two different agencies."""
+    """Directory is the member directory: a versioned, expiring document signed by two different agencies of those that its
+    predecessor names for it.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -314,6 +338,68 @@ class Directory(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "signatures", b"signatures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class KeyNoticeBody(message.Message):
+    """KeyNoticeBody is the signed part of a key notice. It says all that holds: a later one takes an earlier one's place."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    AGENCY_FIELD_NUMBER: builtins.int
+    ISSUED_AT_MS_FIELD_NUMBER: builtins.int
+    PREKEYS_FIELD_NUMBER: builtins.int
+    REVOKED_KEY_IDS_FIELD_NUMBER: builtins.int
+    agency: builtins.str
+    """Agency whose keys they are."""
+    issued_at_ms: builtins.int
+    """When it was made; rises with each notice of the agency."""
+    @builtins.property
+    def prekeys(self) -> containers.RepeatedCompositeFieldContainer[Prekey]:
+        """Its prekeys, which go before those in the directory."""
+
+    @builtins.property
+    def revoked_key_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """Ids of its signing keys and prekeys that it has revoked, ascending; none is ever left out again."""
+
+    def __init__(
+        self,
+        *,
+        agency: builtins.str = ...,
+        issued_at_ms: builtins.int = ...,
+        prekeys: abc.Iterable[Prekey] | None = ...,
+        revoked_key_ids: abc.Iterable[builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["agency", b"agency", "issued_at_ms", b"issued_at_ms", "prekeys", b"prekeys", "revoked_key_ids", b"revoked_key_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class KeyNotice(message.Message):
+    """KeyNotice is what an agency says of its own keys between two directories: new prekeys, and keys that it has revoked."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: builtins.int
+    SIGNATURE_FIELD_NUMBER: builtins.int
+    body: builtins.bytes
+    """Serialised KeyNoticeBody."""
+    @builtins.property
+    def signature(self) -> DocumentSignature:
+        """Signature of that agency, by a signing key of the directory. A key that it revokes may sign that it does."""
+
+    def __init__(
+        self,
+        *,
+        body: builtins.bytes = ...,
+        signature: DocumentSignature | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["signature", b"signature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
