@@ -96,9 +96,8 @@ class Pins:
     def _take_up_bundle(self, document: bytes) -> None:
         """Hold to the bundle of before the restart. One that this release cannot read still stands against rollback."""
         self._policy = _pin(document)
-        outer = federation_pb2.PolicyBundle.FromString(document)
         try:
-            self._bundle = Bundle(federation_pb2.PolicyBundleBody.FromString(outer.body), self._policy.sha256)
+            self._bundle = Bundle.held(document)
         except PolicyError:
             self._bundle = None
 

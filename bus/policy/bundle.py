@@ -98,6 +98,12 @@ class Bundle:
         _check_descriptors(body)
         return _made(outer.body, digest)
 
+    @classmethod
+    def held(cls, document: bytes) -> "Bundle":
+        """Return a bundle that was judged when it was taken in, as a restart finds it. PolicyError if it is unreadable."""
+        body = federation_pb2.PolicyBundle.FromString(document).body
+        return _made(body, sha256(body).digest())
+
     def is_document(self, document: bytes) -> bool:
         """Say whether these bytes are this very bundle."""
         try:
