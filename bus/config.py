@@ -163,6 +163,10 @@ class Keys(Guard):
     apart: Apart | None = None
     deadline_s: float = Field(default=5.0, gt=0, le=60)
 
+    def vault(self, node: Path) -> Path:
+        """Return where the keys of the node in a directory lie."""
+        return Path(self.apart.vault) if self.apart is not None else node / "keys"
+
 
 class NodeConfig(_Strict):
     """The whole configuration of a node."""

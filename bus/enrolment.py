@@ -21,6 +21,7 @@ from bus.clock import Clock, SystemClock
 from bus.config import AGENCY_PATTERN, NodeConfig, load
 from bus.directory import Directory, DirectoryRefused
 from bus.errors import Usage
+from bus.keyservice import providers
 from bus.keyservice.protocol import Keys, PublicKeys
 from bus.keyservice.service import KeyService
 from bus.policy.author import build_body
@@ -60,12 +61,13 @@ def init_node(directory: Path, agency: str, toml: str, clock: Clock, randomness:
     path = directory / "node.toml"
     path.write_text(toml, encoding="utf-8")
     try:
-        _require_agency(directory, agency)
-        KeyService.create(directory / "keys", agency, clock, randomness)
+        config = _require_agency(directory, agency)
+        guard = providers.make(config.keys, directory, randomness)
+        KeyService.create(config.keys.vault(directory), agency, clock, randomness, guard)
     except Exception:
         path.unlink()  # nothing half-done is left
         raise
-    keys = open_keys(directory, clock, randomness)
+    keys = KeyService(config.keys.vault(directory), clock, randomness, lambda _: None, guards=(guard,))
     public = keys.public_keys()
     keys.close()
     text = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(public).items()}
@@ -73,17 +75,20 @@ def init_node(directory: Path, agency: str, toml: str, clock: Clock, randomness:
     return public
 
 
-def _require_agency(directory: Path, agency: str) -> None:
+def _require_agency(directory: Path, agency: str) -> NodeConfig:
     config, _ = load(directory, {})
     if config.agency != agency:
         raise Usage(
             f"node.toml names {config.agency}, not {agency}", cure="give both the same name", code="LF-NODE-OTHER-NAME"
         )
+    return config
 
 
 def open_keys(directory: Path, clock: Clock, randomness: Randomness) -> KeyService:
     """Open a node's keys in this process, to sign a document. It opens no message: it reads no log."""
-    return KeyService(directory / "keys", clock, randomness, lambda _: None)
+    config, _ = load(directory)
+    guards = providers.make_all(config.keys, directory, randomness)
+    return KeyService(config.keys.vault(directory), clock, randomness, lambda _: None, guards=guards)
 
 
 def read_member(path: Path) -> PublicKeys:

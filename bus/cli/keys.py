@@ -22,14 +22,13 @@ def rekey(desk: Desk, *, dry_run: bool) -> None:
     Stop the node first. What guards the old key must still be reachable: where it is another than [keys] names, name it
     under [keys.former]. A crash at any moment leaves a vault that opens; calling it again finishes it.
     """
-    from bus.clock import SystemClock  # noqa: PLC0415 - lazy: help must not pay for it
-    from bus.config import load  # noqa: PLC0415 - lazy
+    from bus.config import load  # noqa: PLC0415 - lazy: help must not pay for it
     from bus.randomness import SystemRandomness  # noqa: PLC0415 - lazy
 
     config, _ = load(desk.directory)
     from bus.keyservice.rekey import rekey as begin  # noqa: PLC0415 - lazy
 
-    done = begin(desk.directory, config.keys, SystemClock(), SystemRandomness(), dry_run=dry_run)
+    done = begin(desk.directory, config.keys, SystemRandomness(), dry_run=dry_run)
     desk.answer(vars(done), _rekeyed)
 
 

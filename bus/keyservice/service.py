@@ -31,6 +31,7 @@ from bus.keyservice import redeem
 from bus.keyservice.grants import Grants
 from bus.keyservice.pins import Pins
 from bus.keyservice.protocol import Inspection, OpenRequest, PublicKeys, SealRequest, SubjectValue
+from bus.keyservice.providers import Provider
 from bus.keyservice.sealer import Sealer
 from bus.keyservice.vault import Vault
 from bus.randomness import Randomness
@@ -63,8 +64,9 @@ class KeyService:
         randomness: Randomness,
         read_leaf: ReadLeaf,
         opens_per_second_max: int = OPENS_PER_SECOND_MAX,
+        guards: Sequence[Provider] = (),
     ) -> None:
-        self._vault = Vault(directory, randomness)
+        self._vault = Vault(directory, randomness, guards)
         try:
             self._clock = clock
             self._randomness = randomness
@@ -87,11 +89,13 @@ class KeyService:
             raise
 
     @staticmethod
-    def create(directory: Path, agency: str, clock: Clock, randomness: Randomness) -> None:
+    def create(
+        directory: Path, agency: str, clock: Clock, randomness: Randomness, guard: Provider | None = None
+    ) -> None:
         """Make an agency's keys. Usage when there are some already."""
         made = {name: randomness.bytes(32) for name in ("signing", "log", "witness", "prekey")}
         made |= {"prekey-from": clock.now_ms().to_bytes(8, "big"), "agency": agency.encode()}
-        Vault.create(directory, randomness, made)
+        Vault.create(directory, randomness, made, guard)
 
     def close(self) -> None:
         """Let go of the database and of the lock on the keys."""

@@ -1,128 +1,57 @@
 """Where the key service keeps its secrets: a database of its own, each secret encrypted under the key-encryption key.
 
+- That key lies in kek.json as its guard has wrapped it (keyfile.py, providers/); the database says of which generation it is.
 - Files are their owner's alone; the service does not start when they are not.
 - One service at a time holds a vault (a lock that the kernel frees when its holder dies): two would give out the same
   sequence numbers.
 - A commit that returned survives a power cut (audit/store.py: WAL, synchronous=FULL).
 """
 
-import fcntl
-import os
-import shutil
-import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    UniqueConstraint,
-    delete,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from audit.store import engine as make_engine
-from bus.errors import Broken, Usage
+from bus.keyservice import unlocking
+from bus.keyservice.providers import Provider
+from bus.keyservice.providers.unprotected import UnprotectedFile
+from bus.keyservice.vault_tables import grants_table, pins_table, secrets_table, used_entries
 from bus.randomness import Randomness
-
-metadata = MetaData()
-secrets_table = Table(
-    "secrets",
-    metadata,
-    Column("name", String(200), primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
-)
-pins_table = Table(
-    "pins",
-    metadata,
-    Column("name", String(32), primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
-)
-grants_table = Table(
-    "grants",
-    metadata,
-    Column("grant_id", LargeBinary(16), primary_key=True),
-    Column("plan", LargeBinary(32), nullable=False, index=True),
-    Column("document", LargeBinary, nullable=False),
-    Column("not_after_ms", BigInteger, nullable=False),
-    Column("reserved", BigInteger, nullable=False),
-)
-used_entries = Table(
-    "used_entries",
-    metadata,
-    Column("idx", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("token_digest", LargeBinary(32), nullable=False),
-    UniqueConstraint("token_digest"),
-)
-_NONCE_BYTES = 12
-_KEK_FILE, _DATABASE, _LOCK = "kek.bin", "keys.db", "keys.lock"
 
 
 class Vault:
-    """Keeps secrets. Usage when its files are others' to read or another service holds it."""
+    """Keeps secrets. Usage when its files are others' to read, another service holds it, or its guard gives no key.
 
-    def __init__(self, directory: Path, randomness: Randomness) -> None:
-        _require_private(directory)
-        self._lock = _lock(directory)
-        try:
-            self._randomness = randomness
-            self._kek = AESGCM(_read_key(directory / _KEK_FILE))
-            self._engine = make_engine(f"sqlite:///{(directory / _DATABASE).resolve()}")
-            metadata.create_all(self._engine)
-            (directory / _DATABASE).chmod(0o600)
-        except BaseException:
-            os.close(self._lock)
-            raise
+    `guards` are the providers that may have wrapped the key-encryption key: the one in force, and after it the one before.
+    """
+
+    def __init__(self, directory: Path, randomness: Randomness, guards: Sequence[Provider] = ()) -> None:
+        self._held = unlocking.unlock(directory, randomness, guards or (UnprotectedFile(),))
+        self._engine, self._cipher = self._held.engine, self._held.cipher
+        self._randomness = randomness
+
+    @property
+    def provider(self) -> str:
+        """The name of who guards the key-encryption key."""
+        return self._held.key_file.provider
 
     def close(self) -> None:
         """Let go of the database and of the lock."""
-        self._engine.dispose()
-        os.close(self._lock)
+        self._held.close()
 
     @staticmethod
-    def create(directory: Path, randomness: Randomness, secrets: Mapping[str, bytes]) -> None:
+    def create(
+        directory: Path, randomness: Randomness, secrets: Mapping[str, bytes], guard: Provider | None = None
+    ) -> None:
         """Make a new vault with these secrets, whole or not at all. Usage when there is one: keys are never overwritten."""
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        made = directory.with_name(f".{directory.name}.new")
-        shutil.rmtree(made, ignore_errors=True)  # what an earlier attempt that died left
-        made.mkdir(mode=0o700)
-        descriptor = os.open(made / _KEK_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(randomness.bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        vault = Vault(made, randomness)
-        vault.put_all(secrets)
-        vault.close()
-        try:
-            made.rename(directory)
-        except OSError:
-            shutil.rmtree(made)
-            raise Usage("there are keys here already", cure="choose another directory", code="LF-KEYS-EXIST") from None
+        unlocking.create(directory, randomness, secrets, guard or UnprotectedFile())
 
     def _seal(self, context: bytes, data: bytes) -> bytes:
-        nonce = self._randomness.bytes(_NONCE_BYTES)
-        return nonce + self._kek.encrypt(nonce, data, context)
+        return self._cipher.seal(context, data)
 
     def _unseal(self, context: bytes, data: bytes, what: str) -> bytes:
-        try:
-            return self._kek.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], context)
-        except (InvalidTag, ValueError):
-            raise Broken(
-                f"the secret {what} does not decrypt",
-                cure="keys.db and kek.bin do not belong together, or one was changed; restore both from one backup",
-                code="LF-KEYS-CORRUPT",
-            ) from None
+        return self._cipher.unseal(context, data, what)
 
     def put_all(self, secrets: Mapping[str, bytes]) -> None:
         """Keep secrets in one transaction; IntegrityError when one of these names is taken."""
@@ -222,48 +151,3 @@ class Vault:
 
 def _class_name(grant_id: bytes, compartment: int) -> str:
     return f"class/{grant_id.hex()}/{compartment}"
-
-
-def _require_private(directory: Path) -> None:
-    for path, is_kind in (
-        (directory, stat.S_ISDIR),
-        (directory / _KEK_FILE, stat.S_ISREG),
-        (directory / _DATABASE, stat.S_ISREG),
-    ):
-        try:
-            status = path.lstat()  # a link could lead to a file that somebody else changes
-        except FileNotFoundError:
-            if path.name == _DATABASE:
-                continue
-            raise Usage(
-                f"there are no keys in {directory.name}",
-                cure="make them with `lianfang node init`",
-                code="LF-KEYS-MISSING",
-            ) from None
-        if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077 or not is_kind(status.st_mode):
-            raise Usage(
-                f"{path.name} can be read by others than the service's own user",
-                cure="chmod go-rwx, and give it to the user who runs the node",
-                code="LF-KEYS-PERMISSIONS",
-            )
-
-
-def _lock(directory: Path) -> int:
-    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise Usage(
-            "another key service holds these keys",
-            cure="stop it first: two would give out the same sequence numbers",
-            code="LF-KEYS-IN-USE",
-        ) from None
-    return descriptor
-
-
-def _read_key(path: Path) -> bytes:
-    key = path.read_bytes()
-    if len(key) != 32:  # noqa: PLR2004 - AES-256
-        raise Broken("kek.bin is not a key of 32 bytes", cure="restore it from backup", code="LF-KEYS-CORRUPT")
-    return key

@@ -1,5 +1,6 @@
 """A node made and enrolled by hand, as an agency and the centre do it."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -90,5 +91,5 @@ def test_what_an_agency_makes_known_holds_no_private_key(made: Path) -> None:
         "log_vkey",
         "witness_vkey",
     }
-    secret = (made / "bank-a" / "keys" / "kek.bin").read_bytes().hex()
-    assert secret not in json.dumps(facts)
+    wrapped = json.loads((made / "bank-a" / "keys" / "kek.json").read_text())["wrapped"]
+    assert base64.b64decode(wrapped).hex() not in json.dumps(facts)
