@@ -78,7 +78,7 @@ def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> I
             provenance["warnings"] = list(dict.fromkeys(note.code for note in notes))
         values["provenance"] = provenance
         trace, like = partial(_lineage, plan, table, row, record), partial(likeness.of, cells)
-        yield Converted(message(**values), record, line, raw, tuple(notes), trace, b"", like, sheets)
+        yield Converted(message(**values), record, line, raw, tuple(notes), trace, b"", like, sheets, values)
 
 
 def _lineage(plan: Plan, table: Table, row: Row, record: int) -> tuple[Lineage, ...]:

@@ -154,4 +154,4 @@ def _with(outcome: Outcome, notes: list[RowWarning]) -> Outcome:
         return outcome._replace(others=(*outcome.others, *(Fault(note.code, note.cause, _CURE, "") for note in notes)))
     known = outcome.message.provenance.warnings  # type: ignore[attr-defined]  # every message that adapters make has one
     known.extend(code for code in dict.fromkeys(note.code for note in notes) if code not in known)
-    return outcome._replace(warnings=(*outcome.warnings, *notes))
+    return outcome._replace(warnings=(*outcome.warnings, *notes), made_of=None)

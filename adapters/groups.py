@@ -116,7 +116,8 @@ def _finished(group: _Group, plan: Plan, table: Table, base: dict[str, Any], rec
     group.values["provenance"] = {**base, "record": record, "line": line, "warnings": codes}
     trace, like = partial(_lineage, plan, table, lines, record), partial(_likeness, table, lines)
     raw = b"".join(row.raw for row in lines)
-    return Converted(plan.message(**group.values), record, line, raw, notes, trace, b"", like, _sheets(lines))
+    message = plan.message(**group.values)
+    return Converted(message, record, line, raw, notes, trace, b"", like, _sheets(lines), group.values)
 
 
 def _sheets(lines: tuple[Row, ...]) -> tuple[tuple[str, int], ...]:

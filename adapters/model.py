@@ -1,6 +1,6 @@
 """What comes out of the adapters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from google.protobuf.message import Message
@@ -52,6 +52,8 @@ class Converted(NamedTuple):
     """What stays the same when the file is saved in another encoding or as a workbook; None where that is the bytes."""
     sheets: tuple[tuple[str, int], ...] = ()
     """Workbooks of several sheets: sheet and row of each of its lines."""
+    made_of: Mapping[str, Any] | None = None
+    """The values that the message was made of: its checks can be asked of them. Whoever changes the message takes them out."""
 
     @property
     def lineage(self) -> tuple[Lineage, ...]:

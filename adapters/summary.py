@@ -112,7 +112,7 @@ class Tally:
                     if outcome.warnings:
                         self._warn(outcome)
                     try:
-                        checks.require_valid_record(outcome.message)
+                        checks.require_valid_record(outcome.message, outcome.made_of)
                     except MessageRefused as error:
                         self._refuse(outcome, Fault(error.violations[0].rule, error.cause, error.cure, ""), ())
                         continue

@@ -202,7 +202,7 @@ def _checked(row: Converted | HeldBack) -> Converted | HeldBack:
     if isinstance(row, HeldBack):
         return row
     try:
-        checks.require_valid_record(row.message)
+        checks.require_valid_record(row.message, row.made_of)
     except MessageRefused as error:
         return HeldBack(row.record, row.line, error.violations[0].rule, error.cause, error.cure, row.raw)
     return row
