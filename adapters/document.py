@@ -24,6 +24,17 @@ _ESCAPED = frozenset({"xml", "json", "freeswitch"})
 """Formats whose readers only undo escapes: a text is what the file says, in other letters."""
 
 
+_ENCODINGS = ("utf-8", "gb18030", "latin-1")
+
+
+def _decoded(held: bytes, encoding: str) -> str | None:
+    """Return bytes as text; None where they are not written so. Latin-1 fits all bytes."""
+    try:
+        return held.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
 class Document:
     """A document's root, what has been found and read in it, and where its elements stand in the file."""
 
@@ -66,13 +77,15 @@ class Document:
         so is a text for which the reader knows no narrower place than one that holds other values too: those have
         classes of their own.
         """
+        held = self._data[start:end]
+        if self._form == "stix" and element.name == "@tlp":
+            return held.decode("utf-8").strip('"')
         if start == UNKNOWN or self._form in _ESCAPED or end - start > 2 * len(element.text.encode()) + _MARKS_MAX:
             return element.text
-        held = self._data[start:end]
         if self._form == "ber":
             return held.hex()
-        text = held.decode("utf-8", errors="replace")
-        return element.text if element.text.strip() in text else text
+        texts = [text for name in _ENCODINGS if (text := _decoded(held, name)) is not None]
+        return element.text if any(element.text.strip() in text for text in texts) else texts[0]
 
 
 def matched(document: Document, profile: Profile, kinds: Sequence[Kind]) -> list[Group]:

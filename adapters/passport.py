@@ -13,7 +13,7 @@ from cryptography.x509 import Certificate
 
 from adapters import tokens
 from adapters.errors import FileRefused, RowRefused
-from adapters.model import Converted, Fit, HeldBack, RowWarning
+from adapters.model import Converted, Fit, HeldBack, Lineage, RowWarning
 from adapters.plan import Plan, compile_plan
 from adapters.profile import Profile
 from adapters.provenance import held_back, origin
@@ -35,6 +35,20 @@ class _Line:
     evidence: str
     token: str
     """Empty for an Identity header without one."""
+    start: int
+    """First byte of `raw` in the file."""
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Return where what is taken out stands: the evidence, and the parts of the token in which the header and the claims are.
+
+        The outcome of the check of the signature stands nowhere in the file, and the certificate in another one.
+        """
+        evidence = self.start + max(0, self.raw.find(self.evidence.encode("ascii", errors="replace")))
+        header = self.start + self.raw.index(self.token.encode())
+        claims = header + self.token.index(".") + 1
+        in_header, in_claims = (header, claims - 1), (claims, header + self.token.rindex("."))
+        nowhere = (-1, -1)
+        return [(evidence, evidence + len(self.evidence)), in_header, *[in_claims] * 6, nowhere, nowhere]
 
 
 def read(profile: Profile, data: bytes, companions: Mapping[str, bytes]) -> Iterator[Converted | HeldBack]:
@@ -80,13 +94,15 @@ def _lines(data: bytes) -> list[_Line]:
     if len(data) > FILE_BYTES_MAX:
         raise FileRefused(f"the file has more than {FILE_BYTES_MAX} bytes", cure="split it", code="LF-FILE-SIZE")
     found: list[_Line] = []
+    at = 0
     for number, raw in enumerate(data.splitlines(keepends=True), 1):
         tokens_found = list(tokens.TOKEN.finditer(raw))
         starts = [0, *(match.start() for match in tokens_found[1:]), len(raw)]
         for match, start, end in zip(tokens_found, starts, starts[1:], strict=False):
-            found.append(_Line(number, raw[start:end], _evidence(raw[start:end]), match[0].decode("ascii")))
+            found.append(_Line(number, raw[start:end], _evidence(raw[start:end]), match[0].decode("ascii"), at + start))
         if not tokens_found and raw[: len(_HEADER_NAME)].lower() == _HEADER_NAME.encode():
-            found.append(_Line(number, raw, _evidence(raw), ""))
+            found.append(_Line(number, raw, _evidence(raw), "", at))
+        at += len(raw)
         if len(found) > TOKENS_MAX:
             raise FileRefused(f"the file has more than {TOKENS_MAX} tokens", cure="split it", code="LF-FILE-SIZE")
     return found
@@ -112,8 +128,13 @@ def _rows(
             continue
         codes = list(dict.fromkeys(note.code for note in notes))
         values["provenance"] = {**base, "record": record, "line": line.number, "warnings": codes}
-        trace = partial(plan.lineage, cells, record, line.number)
+        trace = partial(_lineage, plan, cells, record, line)
         yield Converted(plan.message(**values), record, line.number, line.raw, tuple(notes), trace)
+
+
+def _lineage(plan: Plan, cells: list[str], record: int, line: _Line) -> tuple[Lineage, ...]:
+    found = plan.lineage(cells, record, line.number, line.ranges())
+    return tuple(item._replace(raw=item.raw.replace(LIST_MARK, ", ")) for item in found)
 
 
 _HINT = {

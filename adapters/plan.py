@@ -5,7 +5,7 @@ dicts, which protobuf takes whole.
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from adapters.amounts import TWO_CURRENCIES, decimals_of, read_currency, read_magnitude, read_money
 from adapters.errors import FileRefused, ProfileRefused, RowRefused
 from adapters.fills import checked, constant, filled, missing, several, to_number
+from adapters.grounds import LOOK, Ground, grounds_of, names_asked, taken_from, with_text
 from adapters.kinds import (
     Notes,
     Read,
@@ -86,6 +87,27 @@ class Step:
     verb: str
     conditional: bool
     """Whether it may leave the field unset though its cell holds something."""
+    verbs: Mapping_
+    grounds: tuple[Ground, ...] = ()
+    """What the field hangs on beside its own cells."""
+
+    def sources(self, cells: Cells, nulls: frozenset[str]) -> Iterator[tuple[str, int, str]]:
+        """Yield what the field is made of in a record: the part of it that hangs on a cell, the cell's place, and the verb.
+
+        A constant has a place of -1: nothing in the file says it.
+        """
+        if self.conditional and self.fill(cells, []) is None:
+            return
+        if self.verb == "const":
+            yield "", -1, self.verb
+        own = with_text(self.places, cells, nulls)
+        taken = taken_from(self.verbs, own, cells, nulls) if own else frozenset()
+        for place in own:
+            yield "", place, self.verb if place in taken else LOOK
+        for ground in self.grounds if own or not self.places else ():
+            asked = ground.asked(cells)
+            for place in with_text(asked, cells, nulls) or (asked if ground.alone else ()):
+                yield ground.part, place, ground.verb
 
 
 @dataclass(frozen=True)
@@ -100,6 +122,8 @@ class Plan:
     """Words that mean nothing."""
     noun: str = "column"
     """What a cell is called in causes."""
+    headers: tuple[str, ...] = ()
+    """What each cell is called in its file."""
 
     @cached_property
     def _order(self) -> tuple[tuple[Fill, tuple[str, ...], str, bool, Step], ...]:
@@ -149,20 +173,14 @@ class Plan:
         """Return where each field came from; `ranges` are the cells' in the file, `above` is for cells that stand in other lines."""
         found = []
         for step in self.steps:
-            if step.conditional and step.fill(cells, []) is None:
-                continue
-            if not step.places:
-                found.append(Lineage(step.path, record, line, "", "", step.verb))
-            for place in step.places:
-                raw = cells[place]
-                if tidy(raw) not in self.nulls:
-                    raw = paper_names(raw) if step.kind == "paper" else raw
-                    verb = done_to(raw, step.kind, step.verb)
-                    where, start, end = above.get(place) or (
-                        line,
-                        *(ranges[place] if place < len(ranges) else (-1, -1)),
-                    )
-                    found.append(Lineage(step.path, record, where, step.column, raw, verb, start, end))
+            for part, place, verb in step.sources(cells, self.nulls):
+                if place < 0:
+                    found.append(Lineage(step.path, record, line, "", "", verb))
+                    continue
+                raw = paper_names(cells[place]) if step.kind == "paper" else cells[place]
+                where, *spot = above.get(place) or (line, *(ranges[place] if place < len(ranges) else (-1, -1)))
+                done = verb if verb != step.verb else done_to(raw, step.kind, verb)
+                found.append(Lineage(f"{step.path}{part}", record, where, self.headers[place], raw, done, *spot))
         return tuple(found)
 
 
@@ -206,7 +224,7 @@ def plan_of(
             if first not in keys:
                 keys.append(first)
     elements = {name: tuple(keys) for name, keys in lists.items()}
-    return Plan(message, tuple(steps), elements, frozenset(profile.file.source.null), noun)
+    return Plan(message, tuple(steps), elements, frozenset(profile.file.source.null), noun, tuple(headers))
 
 
 def field_at(descriptor: Descriptor, path: str, profile: Profile) -> FieldDescriptor:
@@ -238,15 +256,18 @@ def _step(
 ) -> Step | None:
     *parents, name = path.split(".") if path != ITSELF else [ITSELF]
     places = tuple(columns[source] for source in verbs.sources if source in columns)
-    setting = Setting(path, verbs, file)
+    setting, grounds = Setting(path, verbs, file), grounds_of(verbs, columns)
     if verbs.const:
         value = constant(verbs.const, leaf)
         fill: Fill = lambda _cells, _notes: value  # noqa: E731 - a step of its own
         conditional = verbs.when is not None
-        return Step(when(fill, verbs, columns), tuple(parents), name, path, "", (), "", "const", conditional)
+        fill = when(fill, verbs, columns)
+        return Step(fill, tuple(parents), name, path, "", (), "", "const", conditional, verbs, grounds)
     if verbs.choose:
         fill = when(chosen(verbs, partial(constant, leaf=leaf), columns), verbs, columns)
-        return Step(fill, tuple(parents), name, path, "", (), "", "choose", conditional=True)
+        asked = [headers[columns[one]] if one in columns else _spelt(file, one) for one in names_asked(verbs)]
+        column = " + ".join(asked)
+        return Step(fill, tuple(parents), name, path, column, (), "", "choose", True, verbs, grounds)
     if not places and not verbs.check.required:
         return None
     if not places:
@@ -270,14 +291,14 @@ def _step(
     fill = when(fill, verbs, columns)
     column = " + ".join(headers[place] for place in places)
     conditional = any(verb is not None for verb in (verbs.when, verbs.map, verbs.split)) or bool(verbs.take)
-    return Step(fill, tuple(parents), name, path, column, places, kind, f"parse {kind}", conditional)
+    return Step(fill, tuple(parents), name, path, column, places, kind, f"parse {kind}", conditional, verbs, grounds)
 
 
 def _without_columns(file: ProfileFile, path: str, verbs: Mapping_, columns: Mapping[str, int]) -> Step:
     """Return what refuses each record that must have a field, in a file that has none of its columns. FileRefused when all must."""
     if not verbs.sources:
         raise ProfileRefused(f"{path} is required, and nothing fills it", cure="say from which column it is read")
-    spelt = [file.source.columns.get(name, [name])[0] for name in verbs.sources]
+    spelt = [_spelt(file, name) for name in verbs.sources]
     if verbs.when is None:
         raise FileRefused(
             f"the header has no column {' or '.join(spelt)}, and each record must have it",
@@ -286,7 +307,12 @@ def _without_columns(file: ProfileFile, path: str, verbs: Mapping_, columns: Map
         )
     *parents, name = path.split(".")
     fill = when(missing, verbs, columns)
-    return Step(fill, tuple(parents), name, path, " + ".join(spelt), (), "", "", conditional=True)
+    return Step(fill, tuple(parents), name, path, " + ".join(spelt), (), "", "", conditional=True, verbs=verbs)
+
+
+def _spelt(file: ProfileFile, name: str) -> str:
+    """Return the header that a column has in files, where this one has none of it."""
+    return file.source.columns.get(name, [name])[0]
 
 
 def _is_list(path: str, leaf: FieldDescriptor, verbs: Mapping_) -> bool:

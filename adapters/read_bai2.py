@@ -223,7 +223,10 @@ class _Account:
             self.total += (value := _number(amount, "the amount of a movement"))
             if value < 0:
                 raise _refused("a movement is negative, and its type says which way the money went", "LF-BAI2-FIELD")
-        children = [*_leaf("type", code, first.line), Element("kind", kind, (), first.line)]
+        children = _leaf("type", code, first.line)
+        children += [one._replace(name="kind", text=kind) for one in children] or [
+            Element("kind", kind, (), first.line)
+        ]
         children += [*_leaf("amount", amount, first.line), *_funds(cursor, first.line)]
         children += _leaf("bank_reference", cursor.next(), first.line)
         children += _leaf("customer_reference", cursor.next(), first.line)

@@ -140,16 +140,17 @@ def _said(one: Element) -> list[Element]:
     value = next((child for child in one.children if child.name == "value"), None)
     if value is None or not value.text:
         return []
+    stated = next((child for child in one.children if child.name == "type"), value)
     kinds = _text(one, "type").split("|")
     texts = value.text.split("|") if len(kinds) > 1 else [value.text]
     if len(texts) != len(kinds) or not any(kind in KINDS for kind in kinds):
         return []
     if len(kinds) == 1:
-        return [_half(kinds[0], value.text, value)]
-    return [_half(kind, text, value) for kind, text in zip(kinds, texts, strict=True)]
+        return [_half(kinds[0], value.text, value, stated)]
+    return [_half(kind, text, value, stated) for kind, text in zip(kinds, texts, strict=True)]
 
 
-def _half(kind: str, text: str, value: Element) -> Element:
+def _half(kind: str, text: str, value: Element, stated: Element) -> Element:
     """Return a value of a known kind, or half of a composite one; the element of the file itself where it says it all."""
     place = (value.line, value.start, value.end)
     group = KINDS.get(kind)
@@ -158,7 +159,7 @@ def _half(kind: str, text: str, value: Element) -> Element:
     text = f"{kind}:{text}" if group == "hash" else text
     part = value if text == value.text else value._replace(text=text)
     if group is None:
-        return Element("@other", "", [Element("type", kind, (), *place), part], *place)
+        return Element("@other", "", [stated._replace(name="type", text=kind, children=()), part], *place)
     return Element("@says", "", [Element("path", group, (), *place), part], *place)
 
 

@@ -22,7 +22,7 @@ from adapters.plan import ITSELF
 from adapters.profile import Profile
 from adapters.provenance import held_back, origin
 from adapters.readers import READERS
-from adapters.tree import Broken, Element
+from adapters.tree import UNKNOWN, Broken, Element
 from adapters.tree_plan import Kind, List, Part, kinds_of
 
 Outcome = Converted | HeldBack
@@ -33,6 +33,7 @@ class Seen(NamedTuple):
 
     prefix: str
     part: Part
+    chain: Chain
     cells: list[str]
     found: list[list[Element]]
 
@@ -225,7 +226,7 @@ def read_part(
         if elements and place not in unread:
             document.read.update(map(id, elements))
     if seen is not None:
-        seen.append(Seen(prefix, part, cells, found))
+        seen.append(Seen(prefix, part, chain, cells, found))
     for lists in part.by_name:
         one, items = lists[0], _inner(values, lists[0].name)
         chains = [(inner, each) for each in lists for inner in each.chains(document.finder, chain)]
@@ -291,19 +292,33 @@ def _of_spread(items: list[Lineage], spread: List, first: int) -> Iterator[Linea
 
 
 def _part_lineage(document: Document, seen: Seen, record: int) -> Iterator[Lineage]:
-    for step in seen.part.plan.steps:
-        if step.conditional and step.fill(seen.cells, []) is None:
-            continue
+    plan = seen.part.plan
+    for step in plan.steps:
         field = f"{seen.prefix}{step.path}" if step.path != ITSELF else seen.prefix.rstrip(".")
-        if not step.places:
-            yield Lineage(field, record, 1, "", "", step.verb)
-        for number, place in enumerate(step.places):
+        for part, place, verb in step.sources(seen.cells, plan.nulls):
+            if place < 0:
+                yield Lineage(field, record, 1, "", "", verb)
+                continue
+            path, whole = seen.part.sources[place].text, f"{field}{part}"
+            if not seen.found[place]:
+                line, start, end = _around(document, seen.chain)
+                yield Lineage(whole, record, line, path, "", verb, start, end)
             for element in seen.found[place]:
                 start, end = document.range_of(element)
-                raw, verb = element.text, done_to(element.text, step.kind, step.verb)
+                raw, done = element.text, verb
                 if step.kind == "paper":
-                    raw = paper_names(raw) if number == 0 else ""
+                    raw = paper_names(raw) if place == step.places[0] else ""
                 elif (original := document.original(element, start, end)) != raw:
-                    raw, verb = original, f"decode, {verb}"
-                path = seen.part.sources[place].text
-                yield Lineage(field, record, element.line, path, raw, verb, start, end)
+                    raw, done = original, f"decode, {verb}"
+                elif verb == step.verb:
+                    done = done_to(raw, step.kind, verb)
+                yield Lineage(whole, record, element.line, path, raw, done, start, end)
+
+
+def _around(document: Document, chain: Chain) -> tuple[int, int, int]:
+    """Return line and byte range of the element in which something was looked for that is not there."""
+    for element in reversed(chain):
+        start, end = document.range_of(element)
+        if start >= 0:
+            return element.line, start, end
+    return document.root.line, UNKNOWN, UNKNOWN

@@ -55,7 +55,7 @@ def test_an_account_is_a_tree_with_what_stands_around_it():
     assert moved["text"] == "DEPOSIT, TELLER 7\nSECOND LINE"
     assert (moved["kind"], moved["amount"], moved["bank_reference"]) == ("credit", "7000", "B1")
     for child in (*account.children[0].children, *account.children[-1].children):
-        if child.start >= 0 and "\n" not in child.text:
+        if child.name != "kind" and child.start >= 0 and "\n" not in child.text:
             assert FILE.encode()[child.start : child.end].decode() == child.text
 
 

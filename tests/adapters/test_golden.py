@@ -35,7 +35,7 @@ def test_golden_rows_show_each_kind_of_outcome(name):
 def test_every_field_and_table_of_the_bank_notice_is_in_its_golden_rows():
     """No field of the profile goes without a golden row."""
     rows = [row for case in cases_in(FOLDER / "bank-notice-csv.golden") for row in json.loads(case.expected or "[]")]
-    seen = {line.partition(" | ")[0] for row in rows for line in row.get("lineage", [])}
+    seen = {line.partition(" | ")[0].removesuffix(".currency") for row in rows for line in row.get("lineage", [])}
     assert seen == set(profile("bank-notice-csv").file.field)
 
 
