@@ -91,20 +91,27 @@ class Step:
     grounds: tuple[Ground, ...] = ()
     """What the field hangs on beside its own cells."""
 
-    def sources(self, cells: Cells, nulls: frozenset[str]) -> Iterator[tuple[str, int, str]]:
-        """Yield what the field is made of in a record: the part of it that hangs on a cell, the cell's place, and the verb.
+    def sources(self, cells: Cells, nulls: frozenset[str]) -> Sequence[tuple[str, int, str]]:
+        """Return what the field is made of in a record: the part of it that hangs on a cell, the cell's place, and the verb.
 
         A constant has a place of -1: nothing in the file says it.
         """
         if self.conditional and self.fill(cells, []) is None:
-            return
-        if self.verb == "const":
-            yield "", -1, self.verb
-        own = with_text(self.places, cells, nulls)
-        taken = taken_from(self.verbs, own, cells, nulls) if own else frozenset()
-        for place in own:
-            yield "", place, self.verb if place in taken else LOOK
-        for ground in self.grounds if own or not self.places else ():
+            return ()
+        if not self.places:
+            return [*([("", -1, self.verb)] if self.verb == "const" else ()), *self._hangs_on(cells, nulls)]
+        if len(self.places) == 1:
+            if tidy(cells[self.places[0]]) in nulls:
+                return ()
+            own = [("", self.places[0], self.verb)]
+        else:
+            there = with_text(self.places, cells, nulls)
+            taken = taken_from(self.verbs, there, cells, nulls) if there else frozenset()
+            own = [("", place, self.verb if place in taken else LOOK) for place in there]
+        return [*own, *self._hangs_on(cells, nulls)] if own and self.grounds else own
+
+    def _hangs_on(self, cells: Cells, nulls: frozenset[str]) -> Iterator[tuple[str, int, str]]:
+        for ground in self.grounds:
             asked = ground.asked(cells)
             for place in with_text(asked, cells, nulls) or (asked if ground.alone else ()):
                 yield ground.part, place, ground.verb
@@ -172,15 +179,16 @@ class Plan:
     ) -> tuple[Lineage, ...]:
         """Return where each field came from; `ranges` are the cells' in the file, `above` is for cells that stand in other lines."""
         found = []
+        known, nulls, headers = len(ranges), self.nulls, self.headers
         for step in self.steps:
-            for part, place, verb in step.sources(cells, self.nulls):
+            for part, place, verb in step.sources(cells, nulls):
                 if place < 0:
                     found.append(Lineage(step.path, record, line, "", "", verb))
                     continue
                 raw = paper_names(cells[place]) if step.kind == "paper" else cells[place]
-                where, *spot = above.get(place) or (line, *(ranges[place] if place < len(ranges) else (-1, -1)))
                 done = verb if verb != step.verb else done_to(raw, step.kind, verb)
-                found.append(Lineage(f"{step.path}{part}", record, where, self.headers[place], raw, done, *spot))
+                where, *spot = above[place] if place in above else (line, *(ranges[place] if place < known else ()))
+                found.append(Lineage(f"{step.path}{part}", record, where, headers[place], raw, done, *spot))
         return tuple(found)
 
 
