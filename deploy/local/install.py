@@ -1,8 +1,8 @@
 """Finds RabbitMQ, or installs the distribution's own package without letting the package start anything.
 
 - `LIANFANG_RABBITMQ_HOME` names another installation (the folder with rabbitmq-server in it).
-- Debian starts what it installs. A policy-rc.d that says no prevents it; one that is already there is left as it is, ours
-  is taken away again. The service is not left enabled either: the next boot would open port 5672 to the network.
+- Debian starts what it installs; that is prevented (packages.py). The service is not left enabled either: the next boot
+  would open port 5672 to the network.
 - What the package started all the same is stopped, by process id; whatever ran before is left alone.
 """
 
@@ -12,20 +12,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bus.errors import Broken, BusError
+from deploy.local.packages import PackageMissing, installing
 
 HOME_VARIABLE = "LIANFANG_RABBITMQ_HOME"
 _HOME = Path("/usr/lib/rabbitmq/bin")
 _PACKAGE = "rabbitmq-server"
-_POLICY = Path("/usr/sbin/policy-rc.d")
-_POLICY_TEXT = "#!/bin/sh\n# Put here by lianfang while it installs rabbitmq-server, and taken away after.\nexit 101\n"
 _UNITS = ("rabbitmq-server.service", "epmd.service", "epmd.socket")
-_APT_SECONDS_MAX = 900
 
 
 class RabbitMissing(BusError):
@@ -71,14 +67,15 @@ def ensure() -> Installation:
     found = find()
     if found is not None:
         return found
-    become_root = _become_root()
-    print(f"lianfang: installing {_PACKAGE} from the distribution; its service is not started", file=sys.stderr)
-    before, enabled = _erlang_processes(), _enabled_units()
-    with _no_service_start(become_root):
-        _apt(become_root, "update", "-qq")
-        _apt(become_root, "install", "-y", "-qq", "--no-install-recommends", _PACKAGE)
-    _disable_new(enabled, become_root)
-    _stop_new(before, become_root)
+    try:
+        with installing(_PACKAGE) as apt:
+            before, enabled = _erlang_processes(), _enabled_units()
+            if find() is None:  # somebody else may have installed it while we waited
+                apt.install(_PACKAGE)
+            _disable_new(enabled, apt.become_root)
+            _stop_new(before, apt.become_root)
+    except PackageMissing as error:
+        raise RabbitMissing(error.cause, cure=f"{error.cure}, or go on with --transport memory") from error
     found = find()
     if found is None:
         raise RabbitMissing(
@@ -86,54 +83,6 @@ def ensure() -> Installation:
             cure=f"say where it is with {HOME_VARIABLE}",
         )
     return found
-
-
-def _become_root() -> list[str]:
-    """Return what to put before a command so that root runs it. RabbitMissing when nobody here may."""
-    cure = f"run `sudo apt-get install {_PACKAGE}`, or go on with --transport memory"
-    if shutil.which("apt-get") is None:
-        raise RabbitMissing(
-            "RabbitMQ is not installed, and this system has no apt-get", cure="install RabbitMQ >= 3.10"
-        )
-    if os.geteuid() == 0:
-        return []
-    if (
-        shutil.which("sudo")
-        and subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True).returncode == 0
-    ):
-        return ["sudo", "-n"]
-    raise RabbitMissing("RabbitMQ is not installed; installing it needs root, or sudo without a password", cure=cure)
-
-
-def _apt(become_root: list[str], *arguments: str) -> None:
-    command = [*become_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments]
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_APT_SECONDS_MAX)
-    except subprocess.TimeoutExpired as error:
-        raise RabbitMissing(
-            f"apt-get {arguments[0]} did not end within {_APT_SECONDS_MAX} s",
-            cure="look whether another apt holds the lock, and run again",
-        ) from error
-    if done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise RabbitMissing(
-            f"apt-get {arguments[0]} failed: {words[-1] if words else f'exit code {done.returncode}'}",
-            cure=f"run `apt-get install {_PACKAGE}` by hand and mend what it says, or go on with --transport memory",
-        )
-
-
-@contextmanager
-def _no_service_start(become_root: list[str]) -> Iterator[None]:
-    """Keep packages from starting services meanwhile. A policy-rc.d that somebody else put there is left alone."""
-    if _POLICY.exists() and _POLICY.read_text(encoding="utf-8", errors="replace") != _POLICY_TEXT:
-        yield
-        return
-    put = f"umask 022; printf '%s' \"$1\" > {_POLICY} && chmod 755 {_POLICY}"
-    subprocess.run([*become_root, "sh", "-c", put, "sh", _POLICY_TEXT], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run([*become_root, "rm", "-f", str(_POLICY)], check=False)
 
 
 def _enabled_units() -> set[str]:

@@ -11,7 +11,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -23,13 +22,12 @@ from typing import Self
 
 from sqlalchemy.engine import URL
 
+from deploy.local.packages import PackageMissing, installing
+
 HOME_VARIABLE = "LIANFANG_POSTGRES_HOME"
 _HOMES = Path("/usr/lib/postgresql")
-_POLICY = Path("/usr/sbin/policy-rc.d")
-_POLICY_TEXT = "#!/bin/sh\n# Put here by lianfang while it installs postgresql, and taken away after.\nexit 101\n"
 _CREATE_CLUSTER = Path("/etc/postgresql-common/createcluster.conf")
 _ACCOUNTS = ("postgres", "nobody")
-_APT_SECONDS_MAX = 600
 _START_SECONDS_MAX = 30
 _STOP_SECONDS_MAX = 20
 _LEFT_SECONDS_MIN = 3600
@@ -68,17 +66,16 @@ def ensure() -> Path:
     found = find()
     if found is not None:
         return found
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+    try:
+        with installing("postgresql") as apt:
+            if find() is None:  # somebody else may have installed it while we waited
+                apt.install("postgresql-common")
+                with _no_default_cluster(apt.become_root):
+                    apt.install("postgresql")
+    except PackageMissing as error:
         raise PostgresMissing(
-            "PostgreSQL is not installed, and installing it needs root and apt-get",
-            cure=f"install postgresql, or name its folder of programs with {HOME_VARIABLE}",
-        )
-    print("lianfang: installing postgresql from the distribution; no service and no cluster is made", file=sys.stderr)
-    with _service_stays_off():
-        _apt("update", "-qq")
-        _apt("install", "-y", "-qq", "--no-install-recommends", "postgresql-common")
-        with _no_default_cluster():
-            _apt("install", "-y", "-qq", "--no-install-recommends", "postgresql")
+            error.cause, cure=f"{error.cure}, or name its folder of programs with {HOME_VARIABLE}"
+        ) from error
     found = find()
     if found is None:
         raise PostgresMissing(
@@ -87,48 +84,18 @@ def ensure() -> Path:
     return found
 
 
-def _apt(*arguments: str) -> None:
-    command = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments]
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_APT_SECONDS_MAX)
-    except subprocess.TimeoutExpired as error:
-        raise PostgresMissing(
-            f"apt-get {arguments[0]} did not end within {_APT_SECONDS_MAX} s", cure="look who holds apt's lock"
-        ) from error
-    if done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
-        raise PostgresMissing(
-            f"apt-get {arguments[0]} failed: {words[-1]}", cure="install postgresql by hand and mend what it says"
-        )
-
-
 @contextmanager
-def _service_stays_off() -> Iterator[None]:
-    """Keep packages from starting services meanwhile. A policy-rc.d that somebody else put there is left alone."""
-    if _POLICY.exists():
-        yield
-        return
-    _POLICY.write_text(_POLICY_TEXT)
-    _POLICY.chmod(0o755)
-    try:
-        yield
-    finally:
-        _POLICY.unlink(missing_ok=True)
-
-
-@contextmanager
-def _no_default_cluster() -> Iterator[None]:
+def _no_default_cluster(become_root: list[str]) -> Iterator[None]:
     """Keep the package from making its default cluster meanwhile (postgresql-common, createcluster.conf)."""
-    before = _CREATE_CLUSTER.read_text() if _CREATE_CLUSTER.exists() else None
-    _CREATE_CLUSTER.parent.mkdir(exist_ok=True)
-    _CREATE_CLUSTER.write_text(f"{before or ''}\ncreate_main_cluster = false\n")
+    before = _CREATE_CLUSTER.read_text(encoding="utf-8") if _CREATE_CLUSTER.exists() else None
+    put = f"umask 022; mkdir -p {_CREATE_CLUSTER.parent} && printf '%s' \"$1\" > {_CREATE_CLUSTER}"
+    none = f"{before or ''}\ncreate_main_cluster = false\n"
+    subprocess.run([*become_root, "sh", "-c", put, "sh", none], check=True)
     try:
         yield
     finally:
-        if before is None:
-            _CREATE_CLUSTER.unlink(missing_ok=True)
-        else:
-            _CREATE_CLUSTER.write_text(before)
+        back = ["rm", "-f", str(_CREATE_CLUSTER)] if before is None else ["sh", "-c", put, "sh", before]
+        subprocess.run([*become_root, *back], check=False)
 
 
 @dataclass(frozen=True)
