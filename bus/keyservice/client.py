@@ -154,6 +154,18 @@ class KeyClient:
         """Hold to this policy bundle from now on."""
         self._call("install_policy", document)
 
+    def tag_key(self, epoch: str) -> bytes:
+        """Return the public key of our share of an epoch's tag key."""
+        return bytes(self._call("tag_key", epoch))
+
+    def tag_evaluate(self, epoch: str, elements: Sequence[bytes], log_index: int) -> list[bytes]:
+        """Return blinded elements evaluated under our share and, last, the proof."""
+        return list(self._call("tag_evaluate", epoch, list(elements), log_index))
+
+    def tag_destroy(self, epoch: str) -> None:
+        """Destroy our share of an epoch."""
+        self._call("tag_destroy", epoch)
+
 
 def _down(why: str) -> KeyServiceUnavailable:
     return KeyServiceUnavailable(

@@ -5,6 +5,7 @@ from bus.directory import DirectoryRefused
 from bus.keyservice.protocol import KeyServiceUnavailable
 from bus.policy.errors import PolicyError
 from bus.sealing import errors as sealing_errors
+from bus.tags.errors import TagRefused
 
 CARRIED = (bus_errors.BusError, sealing_errors.SealingError, DirectoryRefused, PolicyError)
 _BUS = {
@@ -18,6 +19,7 @@ _BUS = {
         bus_errors.Usage,
         bus_errors.Broken,
         KeyServiceUnavailable,
+        TagRefused,
     )
 }
 _SEALING = {

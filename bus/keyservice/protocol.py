@@ -163,3 +163,15 @@ class Keys(Protocol):
     def install_policy(self, document: bytes) -> None:
         """Hold to this policy bundle from now on, if it may follow the present one."""
         ...
+
+    def tag_key(self, epoch: str) -> bytes:
+        """Return the public key of our share of an epoch's tag key; an authority's alone asks."""
+        ...
+
+    def tag_evaluate(self, epoch: str, elements: Sequence[bytes], log_index: int) -> list[bytes]:
+        """Return blinded elements evaluated under our share and, last, the proof, once for a committed entry."""
+        ...
+
+    def tag_destroy(self, epoch: str) -> None:
+        """Destroy our share of an epoch."""
+        ...

@@ -33,6 +33,7 @@ from bus.keyservice.pins import Pins
 from bus.keyservice.protocol import Inspection, OpenRequest, PublicKeys, SealRequest, SubjectValue
 from bus.keyservice.providers import Provider
 from bus.keyservice.sealer import Sealer
+from bus.keyservice.tags import TagShares
 from bus.keyservice.vault import Vault
 from bus.randomness import Randomness
 from bus.sealing.envelope import parse_payload
@@ -82,6 +83,7 @@ class KeyService:
             self._pins = Pins(self._vault, clock)
             self._sealer = Sealer(self._agency, self._vault, self._signing, randomness)
             self._grants = Grants(self._agency, self._vault, self._prekey)
+            self._tags = TagShares(self._vault, clock, randomness, read_leaf)
             self._opens_per_second_max = opens_per_second_max
             self._second, self._opens = 0, 0
         except BaseException:
@@ -291,6 +293,18 @@ class KeyService:
     def install_policy(self, document: bytes) -> None:
         """Hold to this bundle: the same again, or the present one's successor."""
         self._pins.install_policy(document)
+
+    def tag_key(self, epoch: str) -> bytes:
+        """Return the public key of our share of an epoch's tag key."""
+        return self._tags.key(epoch)
+
+    def tag_evaluate(self, epoch: str, elements: Sequence[bytes], log_index: int) -> list[bytes]:
+        """Return blinded elements evaluated under our share and, last, the proof, once for a committed entry."""
+        return self._tags.evaluate(epoch, elements, log_index)
+
+    def tag_destroy(self, epoch: str) -> None:
+        """Destroy our share of an epoch."""
+        self._tags.destroy(epoch)
 
 
 def _context(message: object) -> Any:
