@@ -10,12 +10,14 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from bus.policy import vocabulary as words_of
 from bus.policy.errors import PolicyError
 from bus.policy.guards import GUARDS
 from bus.policy.model import Owner
+from bus.policy.strict_yaml import read_yaml
+from bus.policy.suites import FILE as SEALING
+from bus.policy.suites import SealingFile, Suites
 from bus.policy.vocabulary import (
     ACTIONS,
     ACTOR_ACTIONS,
@@ -29,6 +31,8 @@ from bus.policy.vocabulary import (
 )
 
 NAMES = ("floors.yaml", "owners.yaml", "rules.yaml", "tests.yaml", "vocabulary.yaml")
+OPTIONAL = (SEALING,)
+"""Files that a bundle may leave out."""
 RULES_MAX = 1024
 ANY = "any"
 NONE = "none"
@@ -142,44 +146,17 @@ class Files(_Strict):
     floors: dict[Word, Floor]
     owners: dict[Word, OwnerEntry]
     tests: list[Golden]
-
-
-_DEPTH_MAX = 16
-
-
-class _Loader(yaml.CSafeLoader):
-    """PyYAML's safe loader on libyaml, without keys given twice. `_refuse_odd` has looked at the text before."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's signature
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.tag != "tag:yaml.org,2002:str":  # refuses `<<` and, say, `no:` read as False
-                raise yaml.constructor.ConstructorError(None, None, "a key is no plain text", key.start_mark)
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key.value} twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _refuse_odd(text: str) -> None:
-    """Refuse aliases, and nesting so deep that composing it could exhaust the stack of libyaml."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "an alias is not allowed", event.start_mark)  # type: ignore[arg-type]  # libyaml marks have the same face
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        if depth > _DEPTH_MAX:
-            raise RecursionError
+    suites: Suites
 
 
 def read(contents: Mapping[str, bytes]) -> Files:
     """Return the files of a bundle. PolicyError, with the place, for the first thing wrong."""
-    if set(contents) != set(NAMES):
-        odd = sorted(set(contents) ^ set(NAMES))
+    if set(contents) - set(OPTIONAL) != set(NAMES):
+        odd = sorted((set(contents) - set(OPTIONAL)) ^ set(NAMES))
         raise PolicyError(
             f"the bundle lacks, or has without need: {', '.join(odd)}",
             code="FILES",
-            cure=f"it holds {', '.join(NAMES)}",
+            cure=f"it holds {', '.join(NAMES)}, and may hold {', '.join(OPTIONAL)}",
         )
     files = Files.model_construct(
         vocabulary=_parse("vocabulary.yaml", contents, VocabularyFile),
@@ -187,6 +164,7 @@ def read(contents: Mapping[str, bytes]) -> Files:
         floors=_parse_dict("floors.yaml", contents, Floor),
         owners=_parse_dict("owners.yaml", contents, OwnerEntry),
         tests=_parse_list("tests.yaml", contents, Golden),
+        suites=_parse(SEALING, contents, SealingFile).suites if SEALING in contents else Suites(),
     )
     _check_vocabulary(files.vocabulary)
     _check_rules(files.rules, files.vocabulary)
@@ -228,9 +206,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 def _load(name: str, contents: Mapping[str, bytes]) -> Any:
     try:
-        text = contents[name].decode("utf-8")
-        _refuse_odd(text)
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, made stricter
+        return read_yaml(contents[name].decode("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}, line {mark.line + 1}" if mark is not None else name

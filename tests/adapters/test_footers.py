@@ -33,6 +33,7 @@ def mismatches(data: bytes, name: str = "bank-notice-csv") -> list[str]:
     assert isinstance(last, Converted)
     found = [note.cause for note in last.warnings if note.code == MISMATCH]
     assert (MISMATCH in last.message.provenance.warnings) == bool(found)
+    assert (last.made_of is None) == bool(found), "a message that was added to is asked itself"
     return found
 
 
