@@ -228,36 +228,60 @@ def read_part(
     if seen is not None:
         seen.append(Seen(prefix, part, chain, cells, found))
     for lists in part.by_name:
-        one, items = lists[0], _inner(values, lists[0].name)
-        chains = [(inner, each) for each in lists for inner in each.chains(document.finder, chain)]
-        if len(lists) > 1:
-            chains.sort(key=lambda pair: document.place_of(pair[0][-1]))
-        for inner, each in chains:
-            mark = len(seen) if seen is not None else 0
-            where = f"{prefix}{one.name}[{len(items)}]."
-            item: Any = read_part(each.part, document, inner, notes, prefix=where, seen=seen)
-            whole = item.pop(ITSELF, None)
-            item = {**whole, **item} if isinstance(whole, dict) else whole if whole is not None else item
-            if item != {} and not (each.once and item in items):
-                items.append(item)
-            elif seen is not None:
-                del seen[mark:]
+        one = lists[0]
+        items = _list_at(values, one.name)
+        _take_elements(items, lists, document, chain, notes, prefix=prefix, seen=seen)
         if (spread is None or one.name != spread.name) and 0 < one.items_max < len(items):
             raise RowRefused(
                 f"the list {one.name} has {len(items)} elements, and a message takes {one.items_max}",
                 cure="have it sent in parts, or let the profile spread it over several messages",
                 code="LF-ROW-LIST",
             )
-    return {name: value for name, value in values.items() if value != []} if part.lists else values
+        if items:
+            _put(values, one.name, items)
+    return values
 
 
-def _inner(values: dict[str, Any], path: str) -> list[Any]:
-    """Return the list at a path, made where it is not there."""
+def _take_elements(
+    items: list[Any],
+    lists: tuple[List, ...],
+    document: Document,
+    chain: Chain,
+    notes: list[RowWarning],
+    *,
+    prefix: str,
+    seen: list[Seen] | None,
+) -> None:
+    """Add to a list what its elements in the document become, in their order there."""
+    chains = [(inner, each) for each in lists for inner in each.chains(document.finder, chain)]
+    if len(lists) > 1:
+        chains.sort(key=lambda pair: document.place_of(pair[0][-1]))
+    for inner, each in chains:
+        mark = len(seen) if seen is not None else 0
+        where = f"{prefix}{each.name}[{len(items)}]."
+        item: Any = read_part(each.part, document, inner, notes, prefix=where, seen=seen)
+        whole = item.pop(ITSELF, None)
+        item = {**whole, **item} if isinstance(whole, dict) else whole if whole is not None else item
+        if item != {} and not (each.once and item in items):
+            items.append(item)
+        elif seen is not None:
+            del seen[mark:]
+
+
+def _list_at(values: dict[str, Any], path: str) -> list[Any]:
+    """Return the list at a path, so far as it has been filled."""
+    found: Any = values
+    for name in path.split("."):
+        found = found.get(name) if found else None
+    return found or []
+
+
+def _put(values: dict[str, Any], path: str, items: list[Any]) -> None:
+    """Put a list at a path; the messages on the way are made where they are not there."""
     *parents, name = path.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
-    found: list[Any] = values.setdefault(name, [])
-    return found
+    values[name] = items
 
 
 def _with_notes(record: Record, notes: list[RowWarning]) -> Record:

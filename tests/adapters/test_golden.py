@@ -4,10 +4,14 @@ import json
 from importlib import resources
 
 import pytest
+from google.protobuf.message import Message
 
 import adapters
 from adapters.catalogue import load
+from adapters.convert import convert
+from adapters.errors import FileRefused
 from adapters.golden import EXPECTED, Case, cases_in, judge
+from adapters.model import Converted, HeldBack
 from tests.adapters.files import notice, profile
 
 FOLDER = resources.files("adapters") / "profiles"
@@ -30,6 +34,33 @@ def test_golden_rows_show_each_kind_of_outcome(name):
     rows = [row for text in texts if text for row in json.loads(text)]
     assert any(row.get("refused") or row.get("warnings") for row in rows)
     assert any(row.get("type") for row in rows)
+
+
+def empty_in(message: Message, path: str = "") -> list[str]:
+    """Return the paths of the messages in a message in which nothing is set."""
+    found = []
+    for field, value in message.ListFields():
+        for inner in (value if field.is_repeated else [value]) if field.message_type is not None else ():
+            where = f"{path}{field.name}"
+            found += empty_in(inner, f"{where}.") if inner.ListFields() else [where]
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(adapters.profiles()))
+def test_no_message_in_a_message_is_empty(name):
+    """A sub-message in which nothing stands would say that something is known."""
+    cases = cases_in(FOLDER / f"{name}.golden")
+    assert [
+        row for case in cases for row in made_of(name, case) if isinstance(row, Converted) and empty_in(row.message)
+    ] == []
+
+
+def made_of(name: str, case: Case) -> list[Converted | HeldBack]:
+    """Return what becomes of a case; nothing where its file is refused."""
+    try:
+        return list(convert(profile(name), case.data, case.companions))
+    except FileRefused:
+        return []
 
 
 def test_every_field_and_table_of_the_bank_notice_is_in_its_golden_rows():

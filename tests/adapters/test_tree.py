@@ -223,3 +223,38 @@ def test_a_wrong_word_is_named_with_the_right_one(old, new, code, cure):
         made(text)
     assert refused.value.code == code
     assert cure in f"{refused.value.cause}; {refused.value.cure}"
+
+
+LISTS_INSIDE = """
+[[record]]
+message = "SuspiciousActivityReport"
+const = { "report_kind.scheme" = "x", "report_kind.code" = "y" }
+[record.field."report_id"]
+from = "No"
+check = { required = true }
+[record.each."reporter.phones"]
+over = "Who/Phone"
+[record.each."reporter.phones".field."."]
+from = "."
+parse = "phone"
+[record.each."parties"]
+over = "Party"
+[record.each."parties".field."name"]
+from = "Name"
+[record.each."parties".each."organisation_contact"]
+over = "Mail"
+into = "emails"
+[record.each."parties".each."organisation_contact".field."."]
+from = "."
+"""
+
+
+def test_a_list_in_which_nothing_is_leaves_no_empty_message_around_it():
+    """A sub-message stands only where something is in it, however deep its lists lie; lists that have something stay."""
+    profile = made(LISTS_INSIDE)
+    bare = one(profile, "<r><No>1</No><Party><Name>N</Name></Party></r>").message
+    assert not bare.HasField("reporter")
+    assert [list(party.emails) for party in bare.parties] == [[]]
+    full = one(profile, "<r><No>1</No><Who><Phone>+4930123456</Phone></Who><Party><Mail>a@b.example</Mail></Party></r>")
+    assert [phone.raw for phone in full.message.reporter.phones] == ["+4930123456"]
+    assert [list(party.emails) for party in full.message.parties] == [["a@b.example"]]
