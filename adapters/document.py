@@ -1,7 +1,8 @@
 """One document of a tree-shaped file: which of its elements are records, and what in it nobody has read."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
+from itertools import islice
 
 from adapters.errors import FileRefused, RowRefused
 from adapters.model import RowWarning
@@ -160,29 +161,40 @@ def no_record(document: Document, profile: Profile) -> FileRefused:
 
 def leftovers(document: Document, profile: Profile, chain: Chain | None = None) -> list[RowWarning]:
     """Return a warning for each path at which there is text that nothing has read: in a record, else outside of all."""
-    passed = document.records
-    outside, chain = chain is None, chain or (document.root,)
-    if outside and id(document.root) in passed:
+    if chain is None and id(document.root) in document.records:
         return []
-    unread: list[tuple[Element, ...]] = []
-    _unread(document.read, (chain[-1],), passed, unread)
-    if not unread:
-        return []
-    ignored = [pattern(text) for text in profile.file.source.ignore]
-    above = "".join(f"{element.name}/" for element in chain[1:])
-    found: dict[str, None] = {}
-    paths_in = dict.fromkeys("/".join([element.name for element in below[1:]]) or "." for below in unread)
-    for path in paths_in:
-        if any(one.fullmatch(path) or one.fullmatch(f"{above}{path}") for one in ignored):
-            continue
-        found[f"/{chain[0].name}/{path}" if outside else path] = None
-    paths = list(found)
+    return not_carried(unread_paths(document, profile, chain or (document.root,), 0 if chain is None else len(chain)))
+
+
+def not_carried(paths: Collection[str]) -> list[RowWarning]:
+    """Return a warning for each path that has no place in the message, up to a limit."""
+    causes = [f"element {path}" for path in islice(paths, LISTED_MAX)]
     more = [f"and {len(paths) - LISTED_MAX} more elements"] if len(paths) > LISTED_MAX else []
-    causes = [f"element {path}" for path in paths[:LISTED_MAX]]
     return [
         *(RowWarning("element_not_carried", "", f"{cause} has no place in the message") for cause in causes),
         *(RowWarning("element_not_carried", "", f"{cause} have no place in the message") for cause in more),
     ]
+
+
+def unread_paths(document: Document, profile: Profile, chain: Chain, record: int) -> dict[str, None]:
+    """Return the paths of texts in an element that nothing has read, nothing ignores, and no record in it holds.
+
+    They are told from the record that the element stands in, which is the one at that place of the chain, counted from 1;
+    with 0 it stands in none, and they are told from the root.
+    """
+    unread: list[Chain] = []
+    _unread(document.read, (chain[-1],), document.records, unread)
+    if not unread:
+        return {}
+    ignored = [pattern(text) for text in profile.file.source.ignore]
+    above = [element.name for element in chain[1:]]
+    found: dict[str, None] = {}
+    for names in dict.fromkeys(tuple(element.name for element in below[1:]) for below in unread):
+        full = "/".join((*above, *names)) or "."
+        path = ("/".join([*above, *names][record - 1 :]) or ".") if record else full
+        if not any(one.fullmatch(path) or one.fullmatch(full) for one in ignored):
+            found[path if record else f"/{chain[0].name}/{full}"] = None
+    return found
 
 
 def _unread(read: set[int], below: Chain, passed: frozenset[int], unread: list[Chain]) -> None:

@@ -21,7 +21,7 @@ DEPTH_MAX = 32
 ELEMENTS_MAX = 400_000
 ATTRIBUTE_NAMESPACE = "@xmlns"
 BETWEEN = "#text"
-_ENCODINGS = {
+ENCODINGS = {
     "UTF-8": "utf-8", "UTF8": "utf-8", "GB18030": "gb18030", "GBK": "gb18030", "GB2312": "gb18030",
     "US-ASCII": "ascii", "ASCII": "ascii", "ISO-8859-1": "latin-1",
 }  # fmt: skip
@@ -31,16 +31,18 @@ _TAG = re.compile(
 )
 _DOCUMENT_TYPE = re.compile(rb"\A((?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>)?\s*)<!DOCTYPE\s+[A-Za-z_][\w.-]*\s*>")
 """A document type at the beginning that names the root and declares nothing."""
-_PARSER = etree.XMLParser(
-    resolve_entities=False,
-    no_network=True,
-    load_dtd=False,
-    dtd_validation=False,
-    huge_tree=False,
-    recover=False,
-    remove_comments=True,
-    remove_pis=True,
-)
+SHUT: dict[str, Any] = {
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "dtd_validation": False,
+    "huge_tree": False,
+    "recover": False,
+    "remove_comments": True,
+    "remove_pis": True,
+}
+"""How a parser is made that keeps every door shut."""
+PARSER = etree.XMLParser(**SHUT)
 _CURE = "have the sending system write the record again; nothing of it was used"
 
 
@@ -52,7 +54,7 @@ def seems(data: bytes) -> bool:
 def read(data: bytes, source: Source) -> Iterator[Element]:
     """Read one document. FileRefused when it is not well-formed, hostile, or too large."""
     root = parse(data, document_type=source.document_type)
-    return iter((_element(root, "", 1),))
+    return iter((element(root, "", 1),))
 
 
 def parse(data: bytes, *, document_type: bool = False) -> etree._Element:
@@ -61,35 +63,52 @@ def parse(data: bytes, *, document_type: bool = False) -> etree._Element:
     `document_type`: the dialect's files begin with a document type. One that declares nothing is passed over, unread.
     """
     if len(data) > XML_BYTES_MAX:
-        raise _refused(f"the XML has more than {XML_BYTES_MAX} bytes", "LF-XML-SIZE")
+        raise refused(f"the XML has more than {XML_BYTES_MAX} bytes", "LF-XML-SIZE")
     if data.count(b"<") > 2 * ELEMENTS_MAX:
-        raise _refused(f"the XML has more than {ELEMENTS_MAX} elements", "LF-XML-ELEMENTS")
+        raise refused(f"the XML has more than {ELEMENTS_MAX} elements", "LF-XML-ELEMENTS")
     bare = _DOCUMENT_TYPE.sub(rb"\1", data, count=1) if document_type else data
     if b"<!DOCTYPE" in bare or b"<!ENTITY" in bare:
-        raise _refused("the XML has a document type or entities", "LF-XML-DTD")
+        raise refused("the XML has a document type or entities", "LF-XML-DTD")
     try:
-        root = etree.fromstring(data, _PARSER)
+        root = etree.fromstring(data, PARSER)
     except (etree.XMLSyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 1
-        raise _refused(f"the XML is not well-formed or cut off, at line {line}", "LF-XML-SYNTAX") from error
-    info: Any = root.getroottree().docinfo  # the stubs know half of it
-    if not document_type and (info.doctype or info.internalDTD is not None):
-        raise _refused("the XML has a document type", "LF-XML-DTD")
+        raise not_well_formed(error) from error
+    require_plain(root, document_type=document_type)
     if data.count(b"<") > ELEMENTS_MAX and sum(1 for _ in root.iter()) > ELEMENTS_MAX:
-        raise _refused(f"the XML has more than {ELEMENTS_MAX} elements", "LF-XML-ELEMENTS")
-    if (info.encoding or "UTF-8").upper() not in _ENCODINGS:
-        raise _refused("the XML is in an encoding that this dialect has not", "LF-XML-ENCODING")
+        raise refused(f"the XML has more than {ELEMENTS_MAX} elements", "LF-XML-ELEMENTS")
     return root
 
 
-def _refused(cause: str, code: str) -> FileRefused:
+def require_plain(root: etree._Element, *, document_type: bool = False) -> None:
+    """Check of a parsed document that it has no document type, and an encoding that we know. FileRefused."""
+    info: Any = root.getroottree().docinfo  # the stubs know half of it
+    if not document_type and (info.doctype or info.internalDTD is not None):
+        raise refused("the XML has a document type", "LF-XML-DTD")
+    if (info.encoding or "UTF-8").upper() not in ENCODINGS:
+        raise refused("the XML is in an encoding that this dialect has not", "LF-XML-ENCODING")
+
+
+def refused(cause: str, code: str) -> FileRefused:
+    """Return the refusal of a document as a whole."""
     return FileRefused(cause, cure=_CURE, code=code)
 
 
-def _element(node: Any, above: str, depth: int) -> Element:
+def not_well_formed(error: Exception) -> FileRefused:
+    """Return the refusal of what the parser does not take."""
+    line = getattr(error, "lineno", None) or 1
+    return refused(f"the XML is not well-formed or cut off, at line {line}", "LF-XML-SYNTAX")
+
+
+def too_deep() -> FileRefused:
+    """Return the refusal of a document with elements in elements without end."""
+    return refused(f"the XML is nested deeper than {DEPTH_MAX}", "LF-XML-DEPTH")
+
+
+def element(node: Any, above: str, depth: int, lines: int = 0) -> Element:
+    """Return what the parser found as an element; `above` is its parent's namespace, `lines` stand in front of what was parsed."""
     if depth > DEPTH_MAX:
-        raise _refused(f"the XML is nested deeper than {DEPTH_MAX}", "LF-XML-DEPTH")
-    tag, line, inner, attributes = node.tag, node.sourceline, list(node), node.items()
+        raise too_deep()
+    tag, line, inner, attributes = node.tag, node.sourceline + lines, list(node), node.items()
     space, _, name = tag.rpartition("}") if tag[0] == "{" else ("", "", tag)
     text = node.text or ""
     if not inner and not attributes and space == above:  # as most are
@@ -97,7 +116,7 @@ def _element(node: Any, above: str, depth: int) -> Element:
     children = [Element(ATTRIBUTE_NAMESPACE, space[1:], (), line)] if space != above else []
     children += [Element(f"@{key.rpartition('}')[2]}", text, (), line) for key, text in attributes]
     if inner:
-        children += [_element(child, space, depth + 1) for child in inner]
+        children += [element(child, space, depth + 1, lines) for child in inner]
         between = [piece for piece in (text, *[child.tail for child in inner]) if piece and not piece.isspace()]
         if between:
             children.append(Element(BETWEEN, " ".join(map(str.strip, between))))
@@ -112,9 +131,9 @@ _made = tuple.__new__
 def ranges(data: bytes, root: Element) -> dict[int, tuple[int, int]]:
     """Return the byte range of every element, by its id: from its first < to behind its last >. An attribute has its tag's."""
     declared = re.match(rb"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)", data.removeprefix(b"\xef\xbb\xbf"))
-    encoding = _ENCODINGS[declared[1].decode().upper() if declared else "UTF-8"]
+    encoding = ENCODINGS[declared[1].decode().upper() if declared else "UTF-8"]
     found: dict[int, tuple[int, int]] = {}
-    waiting = _in_order(root)
+    waiting = in_order(root)
     open_: list[tuple[Element, int]] = []
     for start, end, closes, empty in _tags(data.decode(encoding), encoding):
         if closes:
@@ -143,11 +162,12 @@ def _tags(text: str, encoding: str) -> Iterator[tuple[int, int, bool, bool]]:
         place, byte = end, byte + width
 
 
-def _in_order(element: Element) -> Iterator[Element]:
-    yield element
-    for child in element.children:
+def in_order(top: Element) -> Iterator[Element]:
+    """Yield an element and those in it that have tags of their own, in the order of the document."""
+    yield top
+    for child in top.children:
         if child.name[:1] not in ("@", "#"):
-            yield from _in_order(child)
+            yield from in_order(child)
 
 
 def write(roots: Sequence[Element], _: Writing) -> bytes:

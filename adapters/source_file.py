@@ -7,7 +7,7 @@ as it was at the first: what another program writes into it meanwhile refuses it
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -80,6 +80,16 @@ def head_of(given: Given, size: int) -> bytes:
     """Return the first bytes of a file."""
     with stream_of(given) as stream:
         return stream.read(size)
+
+
+def ranges_held(given: Given, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+    """Return what stands at some byte ranges of a file."""
+    with stream_of(given) as stream:
+        found = []
+        for start, end in ranges:
+            stream.seek(start)
+            found.append(stream.read(end - start))
+        return found
 
 
 def whole(given: Given) -> bytes:

@@ -6,10 +6,10 @@
   stands in none, with the last message of the document.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from adapters import read_xml, xsd
 from adapters.document import Document, leftovers, matched, no_record
@@ -22,6 +22,7 @@ from adapters.plan import ITSELF
 from adapters.profile import Profile
 from adapters.provenance import held_back, origin
 from adapters.readers import READERS
+from adapters.source_file import Given
 from adapters.tree import UNKNOWN, Broken, Element
 from adapters.tree_plan import Kind, List, Part, kinds_of
 
@@ -60,7 +61,7 @@ def read_written(profile: Profile, data: bytes) -> Iterator[Outcome]:
 def records(profile: Profile, data: bytes, *, written: bool = False) -> Iterator[Record]:
     """Return every record of a file with where it stands. FileRefused when it has none."""
     source = profile.file.source
-    reader = _Reader(profile, data, kinds_read(profile, written=written))
+    reader = Reader(profile, data, kinds_read(profile, written=written), data)
     documents = READERS[source.format].read(data, source)
     first = next(documents, None)
     second = next(documents, None)
@@ -93,21 +94,27 @@ def kinds_read(profile: Profile, *, written: bool = False) -> tuple[Kind, ...]:
     return tuple(kind for kind in kinds.values() if written or not reads or f"{prefix}{kind.record.label}" in reads)
 
 
-class _Reader:
+class Slices(Protocol):
+    """The bytes of a file that is not held whole."""
+
+    def __getitem__(self, place: slice) -> bytes: ...
+
+
+class Reader:
     """Reads the documents of one file."""
 
-    def __init__(self, profile: Profile, data: bytes, kinds: tuple[Kind, ...]) -> None:
+    def __init__(self, profile: Profile, data: bytes | Slices, kinds: tuple[Kind, ...], given: Given) -> None:
         self.kinds = kinds
         self._profile, self._data = profile, data
-        self._numbers = count(1)
-        self._origin = origin(profile, data)
+        self.numbers = count(1)
+        self.origin = origin(profile, given)
 
     def documents(self, pieces: Iterator[Element | Broken]) -> Iterator[Record]:
         """Read a file of several documents; one that has no record of the dialect is held back."""
         for piece in pieces:
             if isinstance(piece, Broken):
                 raw = self._data[piece.start : piece.end]
-                yield Record((), None, held_back(piece.refused, next(self._numbers), piece.line, raw))
+                yield Record((), None, held_back(piece.refused, next(self.numbers), piece.line, raw))
                 continue
             document = Document(piece, self._data, self._profile.file.source.format)
             if matched(document, self._profile, self.kinds):
@@ -116,27 +123,22 @@ class _Reader:
             start, end = document.range_of(piece)
             why = no_record(document, self._profile)
             refused = RowRefused(why.cause, cure=why.cure, code="LF-ROW-KIND")
-            yield Record((piece,), None, held_back(refused, next(self._numbers), piece.line, self._data[start:end]))
+            yield Record((piece,), None, held_back(refused, next(self.numbers), piece.line, self._data[start:end]))
 
     def document(self, document: Document) -> Iterator[Record]:
-        """Read one document. The last message waits until it is known what no record has read."""
+        """Read one document."""
+        return closed(self.made(document), lambda: leftovers(document, self._profile))
+
+    def made(self, document: Document) -> Iterator[list[Record]]:
+        """Yield what becomes of each element of a document that is a record."""
         groups = matched(document, self._profile, self.kinds)
         alone = len(groups) == 1 and len(groups[0][1]) == 1 and document.whole
-        tail: list[Record] = []
         for chain, kinds in groups:
             made = [record for kind in kinds for record in self._element(document, chain, kind, alone=alone)]
             if not kinds:
                 made = [self._rejected(document, chain)]
             self._note_leftovers(document, chain, made)
-            for record in made:
-                if isinstance(record.outcome, Converted):
-                    yield from tail
-                    tail = []
-                tail.append(record)
-        rest = leftovers(document, self._profile)
-        if rest and tail:
-            tail[0] = _with_notes(tail[0], rest)
-        yield from tail
+            yield made
 
     def _note_leftovers(self, document: Document, chain: Chain, made: list[Record]) -> None:
         places = [place for place, record in enumerate(made) if isinstance(record.outcome, Converted)]
@@ -144,7 +146,7 @@ class _Reader:
             return
         notes = leftovers(document, self._profile, chain)
         if notes:
-            made[places[-1]] = _with_notes(made[places[-1]], notes)
+            made[places[-1]] = with_notes(made[places[-1]], notes)
 
     def _rejected(self, document: Document, chain: Chain) -> Record:
         refused = RowRefused(
@@ -153,13 +155,11 @@ class _Reader:
             code="LF-ROW-KIND",
         )
         raw = self._raw(document, chain, alone=False)
-        return Record(chain, None, held_back(refused, next(self._numbers), chain[-1].line, raw))
+        return Record(chain, None, held_back(refused, next(self.numbers), chain[-1].line, raw))
 
     def _raw(self, document: Document, chain: Chain, *, alone: bool) -> bytes:
-        if alone:
-            return self._data
-        start, end = document.range_of(chain[-1])
-        return self._data[start:end] if start >= 0 else self._data
+        start, end = document.range_of(chain[-1]) if not alone else (UNKNOWN, UNKNOWN)
+        return self._data[start:end] if start >= 0 else self._data[:]
 
     def _element(self, document: Document, chain: Chain, kind: Kind, *, alone: bool) -> Iterator[Record]:
         """Read one record of one kind: one message, or several where its list is spread."""
@@ -168,26 +168,41 @@ class _Reader:
         try:
             values = read_part(kind.part, document, chain, notes, spread=kind.spread)
         except RowRefused as error:
-            context = b"" if alone else _context(kind, 0, document, chain)
-            held = held_back(error, next(self._numbers), line, raw)._replace(context=context)
+            context = b"" if alone else context_of(kind, 0, document, chain)
+            held = held_back(error, next(self.numbers), line, raw)._replace(context=context)
             yield Record(chain, kind, held, document)
             return
         for number, (part, first) in enumerate(_spread(values, kind)):
-            record = next(self._numbers)
+            record = next(self.numbers)
             part["provenance"] = {
-                **self._origin,
+                **self.origin,
                 "record": record,
                 "line": line,
                 "warnings": list(dict.fromkeys(note.code for note in notes)),
             }
             trace = partial(_lineage, document, kind, chain, record, first)
-            context = b"" if alone and not number else _context(kind, number, document, chain)
+            context = b"" if alone and not number else context_of(kind, number, document, chain)
             message = kind.part.plan.message(**part)
             converted = Converted(message, record, line, raw, tuple(notes), trace, context)
             yield Record(chain, kind, converted, document)
 
 
-def _context(kind: Kind, number: int, document: Document, chain: Chain) -> bytes:
+def closed(batches: Iterator[list[Record]], rest: Callable[[], list[RowWarning]]) -> Iterator[Record]:
+    """Yield all records; the last message waits until it is known what no record has read, and carries that."""
+    tail: list[Record] = []
+    for made in batches:
+        for record in made:
+            if isinstance(record.outcome, Converted):
+                yield from tail
+                tail = []
+            tail.append(record)
+    notes = rest()
+    if notes and tail:
+        tail[0] = with_notes(tail[0], notes)
+    yield from tail
+
+
+def context_of(kind: Kind, number: int, document: Document, chain: Chain) -> bytes:
     """Return what tells a record from others with the same bytes: its kind, its part, and what it reads outside itself."""
     texts = [kind.record.label, str(number)]
     for source in kind.part.sources:
@@ -284,7 +299,8 @@ def _put(values: dict[str, Any], path: str, items: list[Any]) -> None:
     values[name] = items
 
 
-def _with_notes(record: Record, notes: list[RowWarning]) -> Record:
+def with_notes(record: Record, notes: list[RowWarning]) -> Record:
+    """Return a record with more warnings, where it is a message."""
     outcome = record.outcome
     if not isinstance(outcome, Converted):
         return record
@@ -297,7 +313,7 @@ def _lineage(document: Document, kind: Kind, chain: Chain, record: int, first: i
     """Return where each field came from, by reading the record again with every element noted."""
     seen: list[Seen] = []
     read_part(kind.part, document, chain, [], seen=seen, spread=kind.spread)
-    items = [item for one in seen for item in _part_lineage(document, one, record)]
+    items = [item for one in seen for item in part_lineage(document, one, record)]
     if kind.spread is None:
         return tuple(items)
     return tuple(_of_spread(items, kind.spread, first))
@@ -315,7 +331,8 @@ def _of_spread(items: list[Lineage], spread: List, first: int) -> Iterator[Linea
             yield item._replace(field=f"{name}[{int(number) - first}]{rest}")
 
 
-def _part_lineage(document: Document, seen: Seen, record: int) -> Iterator[Lineage]:
+def part_lineage(document: Document, seen: Seen, record: int) -> Iterator[Lineage]:
+    """Yield where each field of a part came from."""
     plan = seen.part.plan
     for step in plan.steps:
         field = f"{seen.prefix}{step.path}" if step.path != ITSELF else seen.prefix.rstrip(".")
