@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.keyservice import house as houses
+from tests.keyservice import tokens as softhsm_tokens
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +21,10 @@ def house(tmp_path: Path, template: houses.House) -> Iterator[houses.House]:
     made = houses.copy_of(template, tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[softhsm_tokens.Tokens]:
+    """SoftHSM's tokens; installed from the distribution when it is missing."""
+    with softhsm_tokens.made(tmp_path_factory.mktemp("softhsm")) as made:
+        yield made

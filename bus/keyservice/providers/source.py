@@ -51,6 +51,13 @@ class Source:
             raise self._missing(f"it is empty, or longer than {SECRET_BYTES_MAX} bytes")
         return secret
 
+    def text(self) -> str:
+        """Return the secret as printable ASCII, which PINs and tokens are; Usage when it is not."""
+        secret = self.read().decode("ascii", errors="replace")
+        if not (secret.isascii() and secret.isprintable()):
+            raise self._missing("it has other signs than printable ASCII")
+        return secret
+
     def _kept(self, read: Callable[[], bytes]) -> bytes:
         """Keep what cannot be read twice, for as long as the provider lives: that is while a process starts."""
         if self._once is None:
@@ -62,8 +69,8 @@ class Source:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             raise self._missing(f"{path.name} cannot be read: {(error.strerror or '').lower()}") from None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
+        try:
+            status = os.fstat(descriptor)
             is_private = status.st_uid in (0, os.getuid()) and not stat.S_IMODE(status.st_mode) & 0o077
             if not is_private or not stat.S_ISREG(status.st_mode):
                 raise Usage(
@@ -71,7 +78,9 @@ class Source:
                     cure="chmod 0400, and give it to root or to the user who runs the key service",
                     code="LF-KEYS-SECRET-OPEN",
                 )
-            return file.read(SECRET_BYTES_MAX + 1)
+            return os.read(descriptor, SECRET_BYTES_MAX + 1)
+        finally:
+            os.close(descriptor)
 
     def _descriptor(self) -> bytes:
         try:

@@ -6,7 +6,7 @@
 - Make the key with the vendor's tool: AES, 256 bits, private, sensitive, not extractable, for encryption and decryption.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from bus.randomness import Randomness
 _NONCE_BYTES = 12
 _SEE_SETTINGS = "see [keys.pkcs11] of node.toml, and the token with the vendor's tool"
 _PIN_WRONG = (refusals.PinIncorrect, refusals.PinInvalid, refusals.PinLenRange)
-_KEY_GONE = (refusals.NoSuchKey, refusals.MultipleObjectsReturned)
 _DOES_NOT_OPEN = (
     refusals.EncryptedDataInvalid,
     refusals.EncryptedDataLenRange,
@@ -72,10 +71,21 @@ class TokenKey:
     @contextmanager
     def _key(self) -> Iterator[Any]:
         try:
-            with self._token().open(user_pin=self._pin.read()) as session:
-                yield _guarding(session.get_key(label=self._settings.key, object_class=pkcs11.ObjectClass.SECRET_KEY))
+            with self._token().open(user_pin=self._pin.text()) as session:
+                yield _guarding(self._only(session.get_objects(self._wanted())))
         except refusals.PKCS11Error as error:
             raise refusal(error, self._settings) from None
+
+    def _wanted(self) -> dict[Any, Any]:
+        kind = pkcs11.ObjectClass.SECRET_KEY
+        return {pkcs11.Attribute.CLASS: kind, pkcs11.Attribute.LABEL: self._settings.key}
+
+    def _only(self, found: Iterable[Any]) -> Any:
+        """Return the one key. The search is read to its end: one left open fails when the session closes."""
+        keys = list(found)
+        if len(keys) != 1:
+            raise refusals.NoSuchKey
+        return keys[0]
 
     def _token(self) -> Any:
         """Return the token, unless another wrong PIN would lock it."""
@@ -107,7 +117,7 @@ def refusal(error: refusals.PKCS11Error, settings: Token) -> BusError:
             cure="mend the PIN's source before you start again: a token locks itself after some wrong ones",
             code="LF-KEYS-PIN-WRONG",
         )
-    if isinstance(error, _KEY_GONE):
+    if isinstance(error, refusals.NoSuchKey):
         return Usage(
             f"the token {token} has no key {settings.key}, or several", cure=_SEE_SETTINGS, code="LF-KEYS-TOKEN-KEY"
         )
