@@ -9,6 +9,7 @@ from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from schemas.v1 import common_pb2 as common_pb2
+from schemas.v1 import match_pb2 as match_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -477,6 +478,7 @@ class SuspiciousAccountNotice(message.Message):
     PARTIES_FIELD_NUMBER: builtins.int
     ATTACHMENTS_FIELD_NUMBER: builtins.int
     CARD_FIELD_NUMBER: builtins.int
+    MATCH_TAGS_FIELD_NUMBER: builtins.int
     score: builtins.int
     """Suspicion score of the sender, 0 to 100."""
     opening_place: builtins.str
@@ -579,6 +581,10 @@ class SuspiciousAccountNotice(message.Message):
     def card(self) -> common_pb2.AccountRef:
         """The card behind the account."""
 
+    @builtins.property
+    def match_tags(self) -> containers.RepeatedCompositeFieldContainer[match_pb2.MatchTag]:
+        """Tags of the accounts, numbers and persons in it, for agencies that may match and not read them."""
+
     def __init__(
         self,
         *,
@@ -610,10 +616,11 @@ class SuspiciousAccountNotice(message.Message):
         parties: abc.Iterable[common_pb2.Party] | None = ...,
         attachments: abc.Iterable[common_pb2.Attachment] | None = ...,
         card: common_pb2.AccountRef | None = ...,
+        match_tags: abc.Iterable[match_pb2.MatchTag] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_score", b"_score", "account", b"account", "account_status", b"account_status", "action_taken", b"action_taken", "agent", b"agent", "balance", b"balance", "card", b"card", "case_context", b"case_context", "detected_at", b"detected_at", "holder", b"holder", "holder_address", b"holder_address", "holder_organisation", b"holder_organisation", "holder_phone", b"holder_phone", "opened_at", b"opened_at", "provenance", b"provenance", "report_kind", b"report_kind", "score", b"score", "staff", b"staff"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_score", b"_score", "account", b"account", "account_status", b"account_status", "action_taken", b"action_taken", "agent", b"agent", "attachments", b"attachments", "balance", b"balance", "card", b"card", "case_context", b"case_context", "detected_at", b"detected_at", "device_addresses", b"device_addresses", "features", b"features", "holder", b"holder", "holder_address", b"holder_address", "holder_organisation", b"holder_organisation", "holder_phone", b"holder_phone", "narrative", b"narrative", "next_hops", b"next_hops", "opened_at", b"opened_at", "opening_place", b"opening_place", "other_accounts", b"other_accounts", "parties", b"parties", "provenance", b"provenance", "report_id", b"report_id", "report_kind", b"report_kind", "score", b"score", "source_serial", b"source_serial", "staff", b"staff", "transactions", b"transactions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_score", b"_score", "account", b"account", "account_status", b"account_status", "action_taken", b"action_taken", "agent", b"agent", "attachments", b"attachments", "balance", b"balance", "card", b"card", "case_context", b"case_context", "detected_at", b"detected_at", "device_addresses", b"device_addresses", "features", b"features", "holder", b"holder", "holder_address", b"holder_address", "holder_organisation", b"holder_organisation", "holder_phone", b"holder_phone", "match_tags", b"match_tags", "narrative", b"narrative", "next_hops", b"next_hops", "opened_at", b"opened_at", "opening_place", b"opening_place", "other_accounts", b"other_accounts", "parties", b"parties", "provenance", b"provenance", "report_id", b"report_id", "report_kind", b"report_kind", "score", b"score", "source_serial", b"source_serial", "staff", b"staff", "transactions", b"transactions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__score: _TypeAlias = typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = typing.Literal["_score", b"_score"]  # noqa: Y015

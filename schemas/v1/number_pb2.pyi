@@ -9,6 +9,7 @@ from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from schemas.v1 import common_pb2 as common_pb2
+from schemas.v1 import match_pb2 as match_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -154,6 +155,7 @@ class FraudNumberReport(message.Message):
     NARRATIVE_FIELD_NUMBER: builtins.int
     ATTACHMENTS_FIELD_NUMBER: builtins.int
     SOURCE_SERIAL_FIELD_NUMBER: builtins.int
+    MATCH_TAGS_FIELD_NUMBER: builtins.int
     report_id: builtins.str
     """The reporter's number."""
     carrier: builtins.str
@@ -238,6 +240,10 @@ class FraudNumberReport(message.Message):
     def attachments(self) -> containers.RepeatedCompositeFieldContainer[common_pb2.Attachment]:
         """Papers and recordings."""
 
+    @builtins.property
+    def match_tags(self) -> containers.RepeatedCompositeFieldContainer[match_pb2.MatchTag]:
+        """Tags of the accounts, numbers and persons in it, for agencies that may match and not read them."""
+
     def __init__(
         self,
         *,
@@ -268,10 +274,11 @@ class FraudNumberReport(message.Message):
         narrative: builtins.str = ...,
         attachments: abc.Iterable[common_pb2.Attachment] | None = ...,
         source_serial: builtins.str = ...,
+        match_tags: abc.Iterable[match_pb2.MatchTag] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_automated", b"_automated", "_report_count", b"_report_count", "_score", b"_score", "action_taken", b"action_taken", "advertised_number", b"advertised_number", "automated", b"automated", "case_context", b"case_context", "first_seen_at", b"first_seen_at", "kind", b"kind", "last_seen_at", b"last_seen_at", "method", b"method", "number", b"number", "occurred_at", b"occurred_at", "provenance", b"provenance", "report_count", b"report_count", "reported_at", b"reported_at", "score", b"score", "staff", b"staff", "victim_phone", b"victim_phone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_automated", b"_automated", "_report_count", b"_report_count", "_score", b"_score", "action_taken", b"action_taken", "advertised_number", b"advertised_number", "attachments", b"attachments", "automated", b"automated", "carrier", b"carrier", "case_context", b"case_context", "categories", b"categories", "first_seen_at", b"first_seen_at", "kind", b"kind", "last_seen_at", b"last_seen_at", "method", b"method", "narrative", b"narrative", "number", b"number", "occurred_at", b"occurred_at", "provenance", b"provenance", "report_count", b"report_count", "report_id", b"report_id", "reported_at", b"reported_at", "score", b"score", "source_serial", b"source_serial", "staff", b"staff", "victim_area_code", b"victim_area_code", "victim_location", b"victim_location", "victim_phone", b"victim_phone", "victim_postal_code", b"victim_postal_code", "victim_region", b"victim_region", "victim_town", b"victim_town"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_automated", b"_automated", "_report_count", b"_report_count", "_score", b"_score", "action_taken", b"action_taken", "advertised_number", b"advertised_number", "attachments", b"attachments", "automated", b"automated", "carrier", b"carrier", "case_context", b"case_context", "categories", b"categories", "first_seen_at", b"first_seen_at", "kind", b"kind", "last_seen_at", b"last_seen_at", "match_tags", b"match_tags", "method", b"method", "narrative", b"narrative", "number", b"number", "occurred_at", b"occurred_at", "provenance", b"provenance", "report_count", b"report_count", "report_id", b"report_id", "reported_at", b"reported_at", "score", b"score", "source_serial", b"source_serial", "staff", b"staff", "victim_area_code", b"victim_area_code", "victim_location", b"victim_location", "victim_phone", b"victim_phone", "victim_postal_code", b"victim_postal_code", "victim_region", b"victim_region", "victim_town", b"victim_town"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__automated: _TypeAlias = typing.Literal["automated"]  # noqa: Y015
     _WhichOneofArgType__automated: _TypeAlias = typing.Literal["_automated", b"_automated"]  # noqa: Y015

@@ -35,7 +35,7 @@ SETTINGS = settings(
 CHOSEN = dict(AGENCIES) | {
     "police-b": Agency("police-b", "police", "Police B", "investigator-1", ("investigator",), "auditor"),
 }
-BY_THEMSELVES = {"Checkpoint", "SubjectQuery", "SubjectForward", "SubjectAnswer"}
+BY_THEMSELVES = {"Checkpoint", "SubjectQuery", "SubjectForward", "SubjectAnswer", "TagRequest", "TagAnswer"}
 """Types that nodes send and answer without a person."""
 
 WARN, STOP, FREEZE = (
@@ -117,6 +117,7 @@ PLAYS = {
         (
             Reader("police-a", INVESTIGATOR, cased(REPORT), "CASE_META RISK ACCOUNT_ID IDENTITY PHONE_ID MONEY_FLOW"),
             Reader("police-a", INVESTIGATOR, mandated(INVESTIGATE), "BALANCE DEVICE_NET CONTACT NARRATIVE"),
+            Reader("bank-b", ANALYST, REPORT, "MATCH_TAG"),
             CENTRE,
         ),
         ADMINISTRATOR,
@@ -208,7 +209,7 @@ PLAYS = {
         WARN,
         (
             Reader("police-a", INVESTIGATOR, cased(WARN), "CASE_META RISK PHONE_ID COMM_META VICTIM NARRATIVE"),
-            Reader("telecom-c", ANALYST, WARN, "CASE_META RISK PHONE_ID"),
+            Reader("telecom-c", ANALYST, WARN, "CASE_META RISK PHONE_ID MATCH_TAG"),
             Reader("bank-a", CORE, WARN, "CASE_META RISK PHONE_ID"),
             CENTRE,
         ),
