@@ -1,11 +1,14 @@
 """Text cut into rows of cells, line by line: each with where it stands in the file and the bytes that it is.
 
-A row ends at a line feed outside quotation marks. What cannot be cut into cells costs one line, not the rest of the file.
+- A row ends at a line feed outside quotation marks. What cannot be cut into cells costs one line, not the rest of the file.
+- The file is read in blocks of whole lines. Where each line of a block is a row, as nearly everywhere, the block is decoded
+  and cut up whole; only where one is not is it read again, line by line.
 """
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from operator import methodcaller
 from typing import BinaryIO, NamedTuple
 
 from adapters.decode import body_start, encoding_of
@@ -22,6 +25,8 @@ Cells = list[str]
 _PADDING = re.compile(r'(?<![,"])"[ \t]+(?=,|\r?\n|\Z)')
 """A closing quotation mark with blanks after it; one that opens a cell stands behind a delimiter or another one."""
 _SKIPPED_BYTES = 1 << 16
+_BLOCK_BYTES = 1 << 17
+_LINE_END, _LINE_FEED = b"\r\n", b"\n"
 
 
 class Row(NamedTuple):
@@ -85,6 +90,26 @@ class _Lines:
                 raise changed() from error
             yield _PADDING.sub('"', text) if padded else text
 
+    def block(self) -> bytes:
+        """Return the whole lines that come next, as many as fit a block; nothing where that is none, and at the end."""
+        self._stream.seek(self.end)
+        data = self._stream.read(_BLOCK_BYTES)
+        return data[: data.rfind(_LINE_FEED) + 1]
+
+    def pass_over(self, lines: int, block: bytes) -> None:
+        """Count a block that has been read otherwise."""
+        self.line += lines
+        self.end += len(block)
+
+    def read_again(self) -> None:
+        """Go back to the beginning of the block."""
+        self._stream.seek(self.end)
+
+    @property
+    def is_between(self) -> bool:
+        """Say whether no line of a record is being held."""
+        return not self._back and not self.pending
+
     def first_only(self, begin: int) -> bytes:
         """Return the first line of a record that cannot be read; the others will be read again."""
         first, *others = self.pending
@@ -123,7 +148,7 @@ def rows_of(given: Given, encoding: str, source: Source) -> Iterator[Row]:
     csv.field_size_limit(CELL_CHARACTERS_MAX)
     lines = _Lines(given, encoding, source.record_lines_max, padded=source.padded)
     try:
-        yield from _rows(lines, source.delimiter)
+        yield from _rows(lines, source, encoding)
     finally:
         lines.close()
 
@@ -134,7 +159,59 @@ def text_rows(given: Given, source: Source) -> tuple[str, Iterator[Row]]:
     return encoding, rows_of(given, encoding, source)
 
 
-def _rows(lines: _Lines, delimiter: str) -> Iterator[Row]:
+def _rows(lines: _Lines, source: Source, encoding: str) -> Iterator[Row]:
+    ended = False
+    while not ended:
+        while block := lines.block():
+            texts = _texts(block, encoding)
+            cells = _cut_whole(block, texts, source)
+            if cells is None:
+                break
+            line, begin = lines.line, lines.end
+            lines.pass_over(len(texts), block)
+            yield from _block_rows(block, cells, line, begin)
+        lines.read_again()
+        ended = yield from _rows_one_by_one(lines, source.delimiter, lines.end + len(block))
+
+
+def _texts(block: bytes, encoding: str) -> list[str]:
+    """Return a block's lines, without the line feeds."""
+    try:
+        texts = block.decode(encoding).split("\n")
+    except UnicodeDecodeError as error:  # all of it could be decoded before
+        raise changed() from error
+    texts.pop()  # what stands behind the last line feed: nothing
+    return texts
+
+
+def _cut_whole(block: bytes, texts: list[str], source: Source) -> Iterable[Cells] | None:
+    """Return the cells of each line of a block; None where a record may have several lines, or may not be read."""
+    if b'"' not in block and max(map(len, texts)) <= CELL_CHARACTERS_MAX:
+        returns = block.count(b"\r")
+        if not returns and "" not in texts:
+            return map(methodcaller("split", source.delimiter), texts)
+        if returns == block.count(_LINE_END) == len(texts) and "\r" not in texts:
+            return (text[:-1].split(source.delimiter) for text in texts)
+    if source.padded:
+        texts = [_PADDING.sub('"', text) for text in texts]
+    try:
+        every = list(csv.reader(texts, delimiter=source.delimiter, strict=True))
+    except csv.Error:
+        return None
+    return every if len(every) == len(texts) else None
+
+
+def _block_rows(block: bytes, every: Iterable[Cells], line: int, begin: int) -> Iterator[Row]:
+    raws = block.split(_LINE_FEED)
+    new = tuple.__new__
+    for cells, raw in zip(every, raws, strict=False):
+        line += 1
+        yield new(Row, (line, raw + _LINE_FEED, cells, None, begin, ""))
+        begin += len(raw) + 1
+
+
+def _rows_one_by_one(lines: _Lines, delimiter: str, until: int) -> Generator[Row, None, bool]:
+    """Yield records, the first at least, and those that begin before a place; return whether the file has ended."""
     pending, begin = lines.pending, lines.end
     while True:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -147,8 +224,10 @@ def _rows(lines: _Lines, delimiter: str) -> Iterator[Row]:
                 pending.clear()
                 yield Row(line, raw, cells, None, begin)
                 begin = lines.end
+                if begin >= until and lines.is_between:
+                    return False
             if not pending:
-                return
+                return True
         except (csv.Error, _TooLong):
             pass
         raw = lines.first_only(begin)
@@ -156,6 +235,8 @@ def _rows(lines: _Lines, delimiter: str) -> Iterator[Row]:
             lines.line, raw[:RECORD_BYTES_MAX], [], TOO_LARGE if len(raw) > RECORD_BYTES_MAX else _UNREADABLE, begin
         )
         begin = lines.end
+        if begin >= until and lines.is_between:
+            return False
 
 
 _UNREADABLE = RowRefused(
