@@ -10,7 +10,7 @@ No private key leaves the node in any of these steps.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,9 @@ from google.protobuf.message import DecodeError
 from bus.clock import Clock, SystemClock
 from bus.config import AGENCY_PATTERN, NodeConfig, load
 from bus.directory import Directory, DirectoryRefused
+from bus.directory_rules import quorum as quorum_of
+from bus.directory_rules import registrars as named_registrars
+from bus.documents import SIGNERS_NEEDED
 from bus.errors import Usage
 from bus.keyservice import providers
 from bus.keyservice.protocol import Keys, PublicKeys
@@ -148,15 +151,35 @@ def member(public: PublicKeys, agency_type: str, name: str = "") -> federation_p
     )
 
 
-def directory_body(members: Iterable[federation_pb2.Member], serial: int, previous: bytes, now_ms: int) -> bytes:
-    """Return a directory's body. `previous` is the SHA-256 of its predecessor's body, empty for the first."""
-    return federation_pb2.DirectoryBody(
+@dataclass(frozen=True)
+class Registrars:
+    """Who signs the next directory and policy bundle, and how many of them must."""
+
+    agencies: tuple[str, ...] = ()
+    quorum: int = SIGNERS_NEEDED
+
+
+def directory_body(
+    members: Iterable[federation_pb2.Member],
+    serial: int,
+    previous: bytes,
+    now_ms: int,
+    registrars: Registrars = Registrars(),
+) -> bytes:
+    """Return a directory's body. `previous` is the SHA-256 of its predecessor's body, empty for the first.
+
+    Where no registrars are named, they are the members that are centre or auditor.
+    """
+    body = federation_pb2.DirectoryBody(
         serial=serial,
         previous_sha256=previous,
         issued_at_ms=now_ms,
         expires_at_ms=now_ms + DIRECTORY_LIFETIME_MS,
         members=sorted(members, key=lambda item: item.agency),
-    ).SerializeToString(deterministic=True)
+        quorum=registrars.quorum if registrars.quorum != SIGNERS_NEEDED else 0,
+    )
+    body.registrars.extend(sorted(registrars.agencies or named_registrars(body)))
+    return body.SerializeToString(deterministic=True)
 
 
 def sign(keys: Keys, kind: Literal["directory", "policy"], body: bytes) -> federation_pb2.DocumentSignature:
@@ -175,12 +198,21 @@ def put_together(
     return outer(body=body, signatures=signatures).SerializeToString(deterministic=True)
 
 
-def next_directory(previous: bytes, new: Sequence[federation_pb2.Member], suspend: Sequence[str], now_ms: int) -> bytes:
-    """Return the body of the directory that follows a document (empty: of the first), with new and suspended members."""
+def next_directory(
+    previous: bytes,
+    new: Sequence[federation_pb2.Member],
+    suspend: Sequence[str],
+    now_ms: int,
+    registrars: Registrars = Registrars(),
+) -> bytes:
+    """Return the body of the directory that follows a document (empty: of the first), with new and suspended members.
+
+    Registrars are those of the one before, where none are named.
+    """
     if not previous and not new:
         raise Usage("the directory has no member", cure="name some with --member TYPE=FILE", code="LF-DOCUMENT-EMPTY")
     if not previous:
-        return directory_body(new, 1, b"", now_ms)
+        return directory_body(new, 1, b"", now_ms, registrars)
     old, digest = _in_force("directory", previous)
     assert isinstance(old, federation_pb2.DirectoryBody)
     members = {member.agency: member for member in old.members}
@@ -189,7 +221,10 @@ def next_directory(previous: bytes, new: Sequence[federation_pb2.Member], suspen
             raise Usage(f"{name} is no member", cure=f"members: {', '.join(members)}", code="LF-DOCUMENT-MEMBER")
         members[name].status = federation_pb2.MEMBER_STATUS_SUSPENDED
     members |= {member.agency: member for member in new}
-    return directory_body(members.values(), int(old.serial) + 1, digest, now_ms)
+    kept = Registrars(tuple(sorted(named_registrars(old))), quorum_of(old))
+    return directory_body(
+        members.values(), int(old.serial) + 1, digest, now_ms, registrars if registrars.agencies else kept
+    )
 
 
 def next_policy(previous: bytes, rows: Path, not_before_ms: int, not_after_ms: int) -> bytes:
@@ -297,7 +332,7 @@ def enrol(directory: Path, directory_document: bytes, policy_document: bytes, cl
         )
     try:
         members = Directory.load(directory_document, pinned=None, now_ms=clock.now_ms())
-        Bundle.load(policy_document, signer_keys=members.document_keys(), pinned=None, now_ms=clock.now_ms())
+        Bundle.load(policy_document, signer_keys=members.registrar_keys(), pinned=None, now_ms=clock.now_ms())
     except (DirectoryRefused, PolicyError) as error:
         raise Usage(error.cause, cure=error.cure, code=error.code) from error
     _require_own_keys(directory, config, members)

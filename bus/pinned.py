@@ -51,7 +51,7 @@ class Pinned:
         """Return the pinned bundle; pin the enrolled one on first start. A node without a valid bundle does not start."""
         held = self._read(_POLICY)
         document = held or self._enrolled("policy.bin")
-        signer_keys = directory.document_keys_ever() if held else directory.document_keys()
+        signer_keys = directory.document_keys_ever() if held else directory.registrar_keys()
         try:
             bundle = Bundle.load(document, signer_keys=signer_keys, pinned=None, now_ms=self._clock.now_ms())
             self._write(_POLICY, document)
@@ -80,7 +80,7 @@ class Pinned:
         try:
             bundle = Bundle.load(
                 document,
-                signer_keys=self.parts.directory.document_keys(),
+                signer_keys=self.parts.directory.registrar_keys(),
                 pinned=self.parts.bundle,
                 now_ms=self._clock.now_ms(),
             )

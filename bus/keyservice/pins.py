@@ -88,7 +88,7 @@ class Pins:
 
     def _install_new(self, document: bytes, pinned: Pin | None) -> None:
         taken = Bundle.load(
-            document, signer_keys=self.directory().document_keys(), pinned=pinned, now_ms=self._clock.now_ms()
+            document, signer_keys=self.directory().registrar_keys(), pinned=pinned, now_ms=self._clock.now_ms()
         )
         self._vault.pin(_POLICY, document)
         self._bundle, self._policy = taken, _pin(document)

@@ -22,6 +22,7 @@ from schemas.v1 import common_pb2, federation_pb2, notice_pb2
 NOW_MS = 1_800_000_000_000
 POLICY = Path(__file__).parents[2] / "deploy" / "policy"
 AGENCIES = {"bank-a": "bank", "bank-b": "bank", "centre": "centre", "police-a": "police", "police-b": "police"}
+REGISTRARS = enrolment.Registrars(("centre", "police-a"))
 NOTICE = "lianfang.v1.SuspiciousAccountNotice"
 
 
@@ -107,7 +108,7 @@ class House:
         if change is not None:
             changed = change(members)
             members = changed if isinstance(changed, list) else members
-        return enrolment.directory_body(members, serial, previous, self.clock.at_ms)
+        return enrolment.directory_body(members, serial, previous, self.clock.at_ms, REGISTRARS)
 
     def commit(self, agency: str, entry: leaf_pb2.Leaf) -> int:
         self.logs[agency].append(leaf_format.encode(entry))

@@ -6,8 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from bus import directory as directories
-from bus import documents, enrolment, limits
+from bus import directory_rules, documents, enrolment, limits
 from bus.directory import Directory, DirectoryRefused, prekey_signed_bytes
 from bus.sealing.batch import key_id
 from bus.sealing.errors import EnvelopeRefused
@@ -75,7 +74,7 @@ def test_a_key_that_the_new_directory_brings_does_not_sign_for_it(house: House, 
         brought = Directory(federation_pb2.DirectoryBody.FromString(body), b"").document_keys()
         weakened.setattr(Directory, "document_keys", lambda *_: brought)
         # The shared witness key is refused by itself; without that check too, the forgery would stand.
-        weakened.setattr(directories, "_all_different", lambda _: True)
+        weakened.setattr(directory_rules, "_all_different", lambda _: True)
         assert _load(house, document, house.directory).serial == 2
 
 
