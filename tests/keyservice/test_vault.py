@@ -3,6 +3,8 @@
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 
 from bus.directory import DirectoryRefused
 from bus.errors import Broken, BusError, Retry, Usage
+from bus.keyservice import keyfile
+from bus.keyservice.keyfile import KeyFile
 from bus.keyservice.service import KeyService
 from bus.keyservice.vault import Vault
 from bus.policy.author import build_body
@@ -25,7 +29,7 @@ def _refused(directory: Path, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"), [("", 0o755), ("", 0o710), ("kek.bin", 0o640), ("kek.bin", 0o604), ("keys.db", 0o644)]
+    ("name", "mode"), [("", 0o755), ("", 0o710), ("kek.json", 0o640), ("kek.json", 0o604), ("keys.db", 0o644)]
 )
 def test_a_vault_that_others_can_read_does_not_open(house: House, name: str, mode: int):
     """Directory, key file and database are their owner's alone, or the service does not start."""
@@ -36,7 +40,7 @@ def test_a_vault_that_others_can_read_does_not_open(house: House, name: str, mod
 
 def test_a_link_in_place_of_the_key_does_not_open(house: House):
     """A key file that is a link is refused: it could lead where others write."""
-    path = house.root / "bank-a" / "kek.bin"
+    path = house.root / "bank-a" / "kek.json"
     path.rename(house.root / "elsewhere")
     path.symlink_to(house.root / "elsewhere")
     _refused(house.root / "bank-a", "LF-KEYS-PERMISSIONS")
@@ -54,9 +58,8 @@ def test_files_are_made_for_their_owner_alone(house: House):
     assert (house.root / "new").stat().st_mode & 0o077 == 0
     modes = {path.name: path.stat().st_mode & 0o077 for path in (house.root / "new").iterdir()}
     service.close()
-    assert {name: modes[name] for name in ("kek.bin", "keys.db", "keys.lock")} == dict.fromkeys(
-        ("kek.bin", "keys.db", "keys.lock"), 0
-    )
+    assert {"kek.json", "keys.db", "keys.lock"} <= set(modes)
+    assert not any(modes.values())
 
 
 def test_keys_are_never_overwritten(house: House):
@@ -73,7 +76,7 @@ def test_keys_are_never_overwritten(house: House):
 def test_a_creation_that_died_is_begun_anew(house: House):
     """What a creation that was killed left behind does not stand in the way of the next."""
     (house.root / ".new.new").mkdir()
-    (house.root / ".new.new" / "kek.bin").write_bytes(b"half")
+    (house.root / ".new.new" / "kek.json").write_bytes(b"half")
     KeyService.create(house.root / "new", "bank-c", FixedClock(), SeededRandomness("c"))
     Vault(house.root / "new", SeededRandomness("d")).close()
 
@@ -88,7 +91,7 @@ def test_two_services_never_hold_one_vault(house: House):
 
 
 def test_a_stolen_database_yields_no_key(house: House):
-    """Without kek.bin the database holds no secret in the clear: none of the service's keys is among its bytes."""
+    """Without kek.json the database holds no secret in the clear: none of the service's keys is among its bytes."""
     service = house.services["bank-a"]
     service.seal([seal_request()])
     secrets = [service._must(name) for name in ("signing", "log", "witness", "prekey")]
@@ -118,14 +121,60 @@ def test_a_changed_or_moved_secret_is_found(house: House):
         shutil.rmtree(copy)
 
 
-def test_a_key_file_of_another_vault_does_not_fit(house: House):
-    """A kek.bin from elsewhere, or of another length, is refused."""
-    (house.root / "bank-a" / "kek.bin").write_bytes(bytes(32))
-    with pytest.raises(Broken):
-        house.start("bank-a")
-    (house.root / "bank-a" / "kek.bin").write_bytes(bytes(16))
-    with pytest.raises(Broken):
-        house.start("bank-a")
+def _other_key(file: KeyFile) -> KeyFile:
+    return replace(file, wrapped=bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (_other_key, "LF-KEYS-CORRUPT"),
+        (lambda file: replace(file, vault=bytes(16)), "LF-KEYS-OTHER-VAULT"),
+        (lambda file: replace(file, generation=2), "LF-KEYS-GENERATION"),
+        (lambda file: replace(file, provider="pkcs11"), "LF-KEYS-PROVIDER"),
+        (lambda file: replace(file, parameters={"a": 1}), "LF-KEYS-PROVIDER"),
+        (lambda file: replace(file, wrapped=bytes(16)), "LF-KEYS-KEYFILE"),
+    ],
+)
+def test_a_key_file_that_is_not_this_vaults_is_named_for_what_it_is(house: House, change: Callable, code: str):
+    """A key file with another key, of another vault, another generation or another guard has a code of its own each."""
+    path = house.root / "bank-a" / keyfile.NAME
+    change(keyfile.read(path)).write(path)
+    _refused(house.root / "bank-a", code)
+
+
+def _cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_cut, lambda _: b"", lambda data: data + b" ", lambda data: data.replace(b'"version": 1', b'"version": 2')]
+    + [lambda _, text=text: text for text in (b"[]", b"{}", b"\xff", b"[" * 9000, b'{"version": true}')],
+)
+def test_a_damaged_key_file_is_one(house: House, change: Callable):
+    """A key file that is cut, empty, followed by something, of another version or no JSON is refused as that."""
+    path = house.root / "bank-a" / keyfile.NAME
+    path.write_bytes(change(path.read_bytes()))
+    _refused(house.root / "bank-a", "LF-KEYS-KEYFILE")
+
+
+@pytest.mark.parametrize("keep", [0, 100, 4096, 8192])
+def test_a_truncated_database_is_one(house: House, keep: int):
+    """A database that was cut off anywhere is refused at the start, not when a key is first missed."""
+    os.truncate(house.root / "bank-a" / "keys.db", keep)
+    _refused(house.root / "bank-a", "LF-KEYS-DATABASE")
+
+
+def test_a_database_of_something_else_is_no_vault(house: House):
+    """A file that is no database, or a database without the vault's own row, is refused."""
+    path = house.root / "bank-a" / "keys.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM vault")
+    connection.close()
+    _refused(house.root / "bank-a", "LF-KEYS-DATABASE")
+    path.write_bytes(b"no database at all" * 1000)
+    _refused(house.root / "bank-a", "LF-KEYS-DATABASE")
 
 
 def test_no_keys_no_start(tmp_path: Path):
