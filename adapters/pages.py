@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from adapters.plan import ITSELF, field_at
 from adapters.profile import Each, Mapping_, Profile, Record
 from adapters.readers import READERS
-from adapters.tree_plan import constants, fields_of, lists_of
+from adapters.tree_plan import constants, fields_of, lists_of, sums_of
 from adapters.write import TABLES
 from schemas import registry
 from schemas.field_classes import INHERIT, field_class
@@ -114,6 +114,12 @@ def _record(profile: Profile, record: Record) -> Iterator[str]:
         yield from (f"Elements in order: {_code(*record.layout)}.", "")
     yield from _fields(profile, record.message, {**constants(record.const), **fields_of(profile, record)})
     yield from _lists(profile, record.message, lists_of(profile, record), "")
+    for rule in sums_of(profile, record):
+        only = f", if {_code(rule.condition)}" if rule.condition else ""
+        yield from ("", f"The elements {_code(rule.of)} of {_code(rule.over)} must come to its amount{only}.")
+        yield f"Each counts with {_from(rule.amount)}, the amount is {_from(rule.total)}, and both have a sign."
+        if rule.besides:
+            yield f"What is missing, or too much, may be all that stands at one of {_code(*rule.besides)}."
 
 
 def _lists(profile: Profile, message: str, lists: Mapping[str, Each], prefix: str) -> Iterator[str]:
@@ -247,6 +253,7 @@ def refusals(profile: Profile) -> list[str]:
         found.update(("LF-FILE-NO-RECORD", "LF-ROW-KIND", "LF-ROW-LIST", "LF-ROW-REPEATED"))
         found.update({"LF-XML-CODE"} if file.source.code_from else ())
         found.update({"LF-XML-SCHEMA"} if file.source.xsd else ())
+        found.update({"LF-ROW-SUM"} if any(sums_of(profile, record) for record in file.record) else ())
     for fields in _every_field(profile):
         for verbs in fields.values():
             if verbs.const:

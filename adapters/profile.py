@@ -242,6 +242,25 @@ class Each(_Strict):
     """Paths in the order in which they are written."""
 
 
+class Sum(_Strict):
+    """[[record.sum]]: parts of an element that must come to its amount."""
+
+    over: str
+    """Path of the elements, from the record's."""
+    condition: str = Field(alias="if", default="")
+    """CEL condition: of which elements it is asked."""
+    total: Mapping_
+    """The amount of one, by path from there."""
+    of: str
+    """Path of its parts, from there."""
+    amount: Mapping_
+    """The amount of a part, by path from the part."""
+    besides: list[str] = []
+    """Paths, from the element, of amounts that may explain a difference: all those at one of them."""
+    beside: Mapping_ = Mapping_.model_validate({"from": ".", "parse": {"as": "money", "currency_from": "@Ccy"}})
+    """How one of those is read, by path from it."""
+
+
 class Record(_Strict):
     """[[record]]: one kind of record of a dialect that has several, both ways."""
 
@@ -257,6 +276,7 @@ class Record(_Strict):
     const: dict[str, str] = {}
     field: dict[str, Mapping_] = {}
     each: dict[str, Each] = {}
+    sum: list[Sum] = []
     spread: str = ""
     """The list of which a record may hold more than one message takes: it becomes several messages."""
     layout: list[str] = []
@@ -301,6 +321,8 @@ class ProfileFile(_Strict):
     group: dict[str, dict[str, Mapping_]] = {}
     group_each: dict[str, dict[str, Each]] = {}
     """Lists that several records share, by the group's name."""
+    group_sum: dict[str, list[Sum]] = {}
+    """What must add up in several records, by the group's name."""
     record: list[Record] = []
     table: dict[str, dict[str, str]] = {}
 

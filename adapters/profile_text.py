@@ -23,6 +23,7 @@ from adapters.profile import (
     Sheet,
     Source,
     Split,
+    Sum,
     Target,
     When,
     Writing,
@@ -50,7 +51,9 @@ def parse_profile(text: str, beside: Mapping[str, str] | None = None, where: str
 
 
 def _merged(data: dict[str, Any], included: dict[str, Any]) -> dict[str, Any]:
-    named = {key: {**included.get(key, {}), **data.get(key, {})} for key in ("group", "group_each", "table")}
+    named = {
+        key: {**included.get(key, {}), **data.get(key, {})} for key in ("group", "group_each", "group_sum", "table")
+    }
     return {**included, **data, **named, "record": [*included.get("record", []), *data.get("record", [])]}
 
 
@@ -61,10 +64,13 @@ SHORT_FORMS = (("parse", "as"), ("map", "table"), ("split", "at"))
 def _spread(data: dict[str, Any]) -> None:
     """Write short forms out: parse = "text" is parse = {as = "text"}, map = "x" is map = {table = "x"}."""
     holders = [data, *(record for record in data.get("record", []) if isinstance(record, dict))]
+    sums = [rule for holder in holders for rule in holder.get("sum", ())]
+    sums += [rule for rules in dict(data.get("group_sum", {})).values() for rule in rules]
     holders += [{"each": lists} for lists in dict(data.get("group_each", {})).values()]
     groups = [
         *dict(data.get("group", {})).values(),
         *(fields for holder in holders for fields in _field_tables(holder)),
+        *(rule for rule in sums if isinstance(rule, dict)),
     ]
     for fields in groups:
         for verbs in dict(fields or {}).values():
@@ -114,6 +120,7 @@ _MODELS = (
     Check,
     Mapping_,
     Each,
+    Sum,
     Record,
     Writing,
     ProfileFile,

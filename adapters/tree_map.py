@@ -24,7 +24,8 @@ from adapters.provenance import held_back, origin
 from adapters.readers import READERS
 from adapters.source_file import Given
 from adapters.tree import UNKNOWN, Broken, Element
-from adapters.tree_plan import Kind, List, Part, kinds_of
+from adapters.tree_plan import Kind, List, Part, holds, kinds_of
+from adapters.tree_sums import add_up
 
 Outcome = Converted | HeldBack
 
@@ -242,6 +243,9 @@ def read_part(
             document.read.update(map(id, elements))
     if seen is not None:
         seen.append(Seen(prefix, part, chain, cells, found))
+    for whole in part.sums:
+        for inner in whole.chains(document, chain, holds):
+            add_up(whole, document, inner, notes)
     for lists in part.by_name:
         one = lists[0]
         items = _list_at(values, one.name)

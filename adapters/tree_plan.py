@@ -5,7 +5,7 @@ them, exactly as of the columns of a table. A list in a part is another part, re
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
@@ -17,8 +17,9 @@ from adapters.conditions import Condition, condition
 from adapters.errors import ProfileRefused, RowRefused
 from adapters.paths import Chain, Finder, Path, alternatives
 from adapters.plan import ITSELF, Plan, field_at, plan_of
-from adapters.profile import Each, Mapping_, Profile, Record
+from adapters.profile import Each, Mapping_, Profile, Record, Sum
 from adapters.tree import Element, Several
+from adapters.tree_sums import Whole, compiled
 from adapters.verbs import Cells, Fill
 from schemas import registry
 from schemas.errors import UnknownType
@@ -55,6 +56,8 @@ class Part:
     plan: Plan
     lists: tuple["List", ...]
     guarded: Guarded
+    sums: tuple[Whole, ...] = ()
+    """What must add up in it."""
 
     def unread(self, cells: Cells) -> frozenset[int]:
         """Return the places whose texts no field has taken, because no condition held."""
@@ -262,6 +265,11 @@ def lists_of(profile: Profile, record: Record | Each) -> dict[str, Each]:
     return lists | record.each
 
 
+def sums_of(profile: Profile, record: Record) -> list[Sum]:
+    """Return what must add up in one kind of record: its groups' rules, and its own."""
+    return [*(rule for group in record.use for rule in profile.file.group_sum.get(group, ())), *record.sum]
+
+
 def _kind(profile: Profile, record: Record) -> Kind:
     try:
         descriptor = registry.descriptor_of(record.message)
@@ -269,6 +277,9 @@ def _kind(profile: Profile, record: Record) -> Kind:
         raise ProfileRefused(f"{record.message} is no message of the shared language", cure="see schemas/v1") from error
     fields = {**constants(record.const), **fields_of(profile, record)}
     part = _part(profile, descriptor, None, fields, lists_of(profile, record))
+    money = field_at(registry.descriptor_of("TransactionTrace"), "opening_balance", profile)
+    amount = lambda verbs: _part(profile, None, money, {ITSELF: verbs}, {})  # noqa: E731 - reads one amount
+    part = replace(part, sums=tuple(compiled(rule, amount) for rule in sums_of(profile, record)))
     spread = next((one for one in part.lists if one.name == record.spread), None)
     if record.spread and (spread is None or not spread.items_max):
         raise ProfileRefused(
