@@ -158,6 +158,8 @@ class Inbound:
             item.outcome, item.code = EXPIRED, "LF-IN-EXPIRED"
         elif header.sent_at_ms > now + limits.CLOCK_SKEW_MS_MAX:
             item.outcome, item.code = REFUSED, "LF-IN-CLOCK-SKEW"
+        elif header.suite not in self._parts.bundle.suites.allowed:
+            item.outcome, item.code = REFUSED, "LF-SEAL-SUITE-NOT-ALLOWED"
         elif header.type_version != registry.TYPE_VERSION:
             item.outcome, item.code = REFUSED, "LF-IN-UNKNOWN-VERSION"
         elif header.type not in registry.bodies():

@@ -9,21 +9,23 @@ from dataclasses import dataclass
 from itertools import islice
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 from google.protobuf.message import Message
 
 from bus import limits
 from bus.directory import Directory
 from bus.keyservice.vault import Vault
 from bus.sealing import boxes, split
-from bus.sealing.batch import key_id, signature_holds
+from bus.sealing.batch import key_id
 from bus.sealing.envelope import ParsedEnvelope
 from bus.sealing.errors import EnvelopeRefused, GrantRefused, cannot_open
+from bus.sealing.signatures import all_hold, keys_of
 from bus.subject_fields import subjects_of
 from schemas import registry
 
 _REMEMBERED_MAX = 512
 GRANT_UNKNOWN = "LF-IN-GRANT-UNKNOWN"
+SUITE_NOT_ALLOWED = "LF-SEAL-SUITE-NOT-ALLOWED"
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,12 @@ class Contents:
 class Grants:
     """The grants of one agency."""
 
-    def __init__(self, agency: str, vault: Vault, prekey: X25519PrivateKey) -> None:
+    def __init__(self, agency: str, vault: Vault, prekey: X25519PrivateKey, x_wing: MLKEM768X25519PrivateKey) -> None:
         self._agency = agency
         self._vault = vault
         self._prekey = prekey
-        self._prekey_id = key_id(prekey.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+        self._x_wing = x_wing
+        self._prekey_id = key_id(prekey.public_key().public_bytes_raw())
         self._remembered: OrderedDict[bytes, Held] = OrderedDict()
 
     def held(self, grant_id: bytes) -> Held | None:
@@ -88,9 +91,14 @@ class Grants:
             self._remembered.popitem(last=False)
         return held
 
-    def accept(self, document: bytes, directory: Directory) -> bytes:
-        """Take in a grant and return its id. GrantRefused unless its sender signed it, for us, with the keys it commits to."""
+    def accept(self, document: bytes, directory: Directory, suites: Collection[int]) -> bytes:
+        """Take in a grant and return its id.
+
+        GrantRefused unless it is of one of these suites and its sender signed it, for us, with the keys it commits to.
+        """
         grant = boxes.parse_grant(document)
+        if grant.body.suite not in suites:
+            raise GrantRefused("the grant is for a suite that policy does not allow", code=SUITE_NOT_ALLOWED)
         if self.held(grant.grant_id) is not None:
             return grant.grant_id
         body = grant.body
@@ -99,8 +107,11 @@ class Grants:
         if not directory.is_active(body.sender):
             raise GrantRefused("the grant's sender does not take part", code="LF-SEAL-SENDER-SUSPENDED")
         key = directory.signing_key(body.sender, body.sender_key_id, body.not_before_ms)
-        if key is None or not signature_holds(
-            key, boxes.grant_signed_bytes(grant.body_bytes, grant.wraps), grant.signature
+        if key is None or not all_hold(
+            grant.suite,
+            keys_of(grant.suite, directory.member(body.sender), body.sender_key_id, key),
+            boxes.grant_signed_bytes(grant.body_bytes, grant.wraps, grant.suite),
+            grant.signatures,
         ):
             raise GrantRefused("the grant is not its sender's", code="LF-SEAL-GRANT-SIGNATURE")
         keys = self._unwrap(grant)
@@ -114,17 +125,22 @@ class Grants:
         wrap_key_id, sealed = grant.wraps[self._agency]
         if wrap_key_id != self._prekey_id:
             raise GrantRefused("the grant is wrapped to a prekey that is not ours", code="LF-SEAL-GRANT-PREKEY")
-        return boxes.unwrap(sealed, self._agency, self._prekey, grant)
+        private_key = self._x_wing if grant.suite.wraps_with_x_wing else self._prekey
+        return boxes.unwrap(sealed, self._agency, private_key, grant)
 
-    def admit(self, parsed: ParsedEnvelope, directory: Directory) -> str:
+    def admit(self, parsed: ParsedEnvelope, directory: Directory, suites: Collection[int]) -> str:
         """Take in a message's inline grant, and see that the message was sealed under its grant and opens.
 
         Returns "" or, where its grant is not here, LF-IN-GRANT-UNKNOWN. SealingError when it will never open.
         """
+        if parsed.header.suite not in suites:
+            raise EnvelopeRefused(
+                "the message is sealed under a suite that policy does not allow", code=SUITE_NOT_ALLOWED
+            )
         wanted = parsed.header.grant_id
         held = self._remembered.get(wanted)
         is_known = held is not None and held.grant.document == parsed.inline_grant  # the very bytes taken in before
-        if parsed.inline_grant and not is_known and self.accept(parsed.inline_grant, directory) != wanted:
+        if parsed.inline_grant and not is_known and self.accept(parsed.inline_grant, directory, suites) != wanted:
             raise GrantRefused("the message carries another grant than its own", code="LF-SEAL-GRANT-OTHER")
         if wanted and self.held(wanted) is None:
             return GRANT_UNKNOWN
@@ -141,11 +157,13 @@ class Grants:
         held = self.held(header.grant_id)
         if held is None:
             return Contents(header.type, {}, ())
+        if header.suite != held.grant.body.suite:
+            raise GrantRefused("the message is of another suite than its grant", code="LF-SEAL-GRANT-SUITE")
         if not boxes.fits(header, held.grant):
             raise GrantRefused("the message was not sealed under this grant", code="LF-SEAL-GRANT-OTHER")
         if len(parsed.boxes) != len(held.classes):
             raise EnvelopeRefused("the message has not the boxes of its grant", code="LF-SEAL-FORM")
-        place = boxes.Place(parsed.header_bytes, parsed.public_body, header.salt, header.sequence)
+        place = boxes.Place(parsed.header_bytes, parsed.public_body, header.salt, header.sequence, held.grant.suite)
         plains: dict[tuple[str, ...], bytes] = {}
         withheld: list[str] = []
         for number, ciphertext in parsed.boxes:

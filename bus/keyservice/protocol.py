@@ -16,7 +16,7 @@ class KeyServiceUnavailable(Retry):
 
 @dataclass(frozen=True)
 class PublicKeys:
-    """An agency's public keys, as they go into the member directory."""
+    """An agency's public keys, as they go into the member directory. Those of suites 2 and 4 may be empty."""
 
     agency: str
     signing_key: bytes
@@ -26,6 +26,9 @@ class PublicKeys:
     prekey_signature: bytes
     log_vkey: str
     witness_vkey: str
+    signing_key_ml_dsa_65: bytes = b""
+    signing_key_sm2: bytes = b""
+    prekey_x_wing: bytes = b""
 
 
 @dataclass(frozen=True)

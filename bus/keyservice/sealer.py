@@ -10,19 +10,18 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from bus import limits
-from bus.directory import Directory
+from bus.directory import Directory, Prekey
 from bus.errors import Retry, Usage
 from bus.keyservice.protocol import SealRequest
+from bus.keyservice.signer import Signer
 from bus.keyservice.vault import Vault
 from bus.randomness import Randomness
 from bus.sealing import boxes, split
-from bus.sealing.batch import key_id, sign_batch
-from bus.sealing.envelope import BOXES_MAX, LANE_NUMBERS, SUITE, VERSION, header_in_form
+from bus.sealing.batch import BatchPlace, key_id, sign_batch
+from bus.sealing.envelope import BOXES_MAX, LANE_NUMBERS, VERSION, header_in_form
 from bus.sealing.plan import Compartment
+from bus.sealing.suites import CLASSICAL, Suite
 from schemas import field_classes, registry
 from schemas.v1 import envelope_pb2
 
@@ -32,12 +31,12 @@ _RESERVE = 1024
 _SALT_BYTES = 16
 _GRANTS_HELD_MAX = 1024
 _SEALABLE = frozenset(field_classes.CLASSES) - {field_classes.OPEN}
-_Plan = tuple[str, tuple[str, ...], int, str, bytes, tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...]]
+_Plan = tuple[int, str, tuple[str, ...], int, str, bytes, tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...]]
 
 
 @dataclass
 class _Issued:
-    """A grant of our own, in use. `used` is the last sequence number given out, `reserved` the last one noted on disk."""
+    """A grant of our own, in use, and its suite. `used` is the last sequence number given out, `reserved` the last one noted on disk."""
 
     grant_id: bytes
     document: bytes
@@ -46,6 +45,7 @@ class _Issued:
     keys: dict[int, bytes]
     used: int
     reserved: int
+    suite: Suite
 
     def serves(self, at_ms: int) -> bool:
         return self.not_before_ms <= at_ms <= self.not_after_ms and self.used < _MESSAGES_MAX
@@ -54,16 +54,16 @@ class _Issued:
 class Sealer:
     """Seals in the name of one agency."""
 
-    def __init__(self, agency: str, vault: Vault, signing: Ed25519PrivateKey, randomness: Randomness) -> None:
+    def __init__(self, agency: str, vault: Vault, signer: Signer, randomness: Randomness) -> None:
         self._agency = agency
         self._vault = vault
-        self._signing = signing
-        self._key_id = key_id(signing.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+        self._signer = signer
+        self._key_id = key_id(signer.ed25519.public_key().public_bytes_raw())
         self._randomness = randomness
         self._issued: dict[_Plan, _Issued] = {}
 
-    def seal(self, requests: Sequence[SealRequest], directory: Directory) -> list[bytes]:
-        """Seal messages under one signature; return the envelopes in the same order.
+    def seal(self, requests: Sequence[SealRequest], directory: Directory, suite: Suite = CLASSICAL) -> list[bytes]:
+        """Seal messages of one suite under one signature; return the envelopes in the same order.
 
         Usage when one of them cannot be sealed as asked, Retry when a recipient takes no part or has no prekey now.
         """
@@ -71,8 +71,8 @@ class Sealer:
             raise Usage(
                 f"a batch has at most {limits.SEAL_BATCH_MAX} messages", cure="send fewer", code="LF-SEAL-BATCH"
             )
-        payloads = [self._payload(request, directory) for request in requests]
-        places = sign_batch(self._agency, payloads, self._signing.sign)
+        payloads = [self._payload(request, directory, suite) for request in requests]
+        places = self._places(payloads, suite)
         envelopes = [
             envelope_pb2.Envelope(
                 payload=payload,
@@ -80,6 +80,7 @@ class Sealer:
                 leaf_index=place.index,
                 batch_size=place.size,
                 proof=place.proof,
+                ml_dsa_65_signature=place.second,
             ).SerializeToString(deterministic=True)
             for payload, place in zip(payloads, places, strict=True)
         ]
@@ -91,17 +92,27 @@ class Sealer:
             )
         return envelopes
 
-    def _payload(self, request: SealRequest, directory: Directory) -> bytes:
+    def _places(self, payloads: Sequence[bytes], suite: Suite) -> list[BatchPlace]:
+        made: list[bytes] = []  # the second signature: both are made of the same bytes, at one call
+
+        def sign(message: bytes) -> bytes:
+            signatures = self._signer.sign(suite, message)
+            made.append(signatures.second)
+            return signatures.first
+
+        return sign_batch(self._agency, payloads, sign, suite, lambda _: made[0])
+
+    def _payload(self, request: SealRequest, directory: Directory, suite: Suite) -> bytes:
         grant: _Issued | None = None
         fresh = False
         if request.compartments:
-            grant, fresh = self._grant_for(request, directory)
+            grant, fresh = self._grant_for(request, directory, suite)
         else:
             _check_recipients(request, directory)
         public, plains = _split(request)
         if grant is not None:
             grant.used += 1
-        header = self._header(request, grant)
+        header = self._header(request, grant, suite)
         if not header_in_form(header):
             raise Usage(
                 "the header is not one that a receiver takes", cure="see bus/sealing/envelope.py", code="LF-SEAL-FORM"
@@ -109,17 +120,17 @@ class Sealer:
         header_bytes = header.SerializeToString(deterministic=True)
         sealed = envelope_pb2.Sealed(header=header_bytes, public_body=public)
         if grant is not None:
-            place = boxes.Place(header_bytes, public, header.salt, grant.used)
+            place = boxes.Place(header_bytes, public, header.salt, grant.used, suite)
             for number, plain in enumerate(plains, start=1):
                 sealed.boxes.add(compartment=number, ciphertext=boxes.close(grant.keys[number], number, place, plain))
             if fresh or request.inline_grant:
                 sealed.inline_grant = grant.document
         return sealed.SerializeToString(deterministic=True)
 
-    def _header(self, request: SealRequest, grant: _Issued | None) -> envelope_pb2.Header:
+    def _header(self, request: SealRequest, grant: _Issued | None, suite: Suite) -> envelope_pb2.Header:
         return envelope_pb2.Header(
             version=VERSION,
-            suite=SUITE,
+            suite=suite.number,
             salt=self._randomness.bytes(_SALT_BYTES),
             message_id=request.message_id,
             type=request.type_name,
@@ -137,8 +148,8 @@ class Sealer:
             causation_id=request.causation_id,
         )
 
-    def _grant_for(self, request: SealRequest, directory: Directory) -> tuple[_Issued, bool]:
-        wanted = _plan(request, directory)
+    def _grant_for(self, request: SealRequest, directory: Directory, suite: Suite) -> tuple[_Issued, bool]:
+        wanted = _plan(request, directory, suite)
         grant, fresh = self._issued.get(wanted), False
         if grant is None or not grant.serves(request.sent_at_ms):
             # What stands in a plan has to be sound only once: it is the same for every message after.
@@ -147,7 +158,7 @@ class Sealer:
             plan = _digest(wanted, self._key_id)
             grant = self._stored(plan, request.sent_at_ms)
             if grant is None or not grant.serves(request.sent_at_ms):
-                grant, fresh = self._issue(request, plan, directory), True
+                grant, fresh = self._issue(request, plan, directory, suite), True
             if len(self._issued) >= _GRANTS_HELD_MAX:
                 self._issued.clear()  # each is taken up again from the vault, after the numbers reserved for it
             self._issued[wanted] = grant
@@ -170,13 +181,14 @@ class Sealer:
                 return None
             keys[item.compartment] = secret
         body = grant.body
-        return _Issued(found[0], document, body.not_before_ms, body.not_after_ms, keys, found[1], found[1])
+        return _Issued(found[0], document, body.not_before_ms, body.not_after_ms, keys, found[1], found[1], grant.suite)
 
-    def _issue(self, request: SealRequest, plan: bytes, directory: Directory) -> _Issued:
+    def _issue(self, request: SealRequest, plan: bytes, directory: Directory, suite: Suite) -> _Issued:
+        prekeys = _prekeys(request, directory, suite)
         keys = {item.number: self._randomness.bytes(boxes.KEY_BYTES) for item in request.compartments}
         body = envelope_pb2.GrantBody(
             version=VERSION,
-            suite=SUITE,
+            suite=suite.number,
             sender=self._agency,
             sender_key_id=self._key_id,
             type=request.type_name,
@@ -189,7 +201,7 @@ class Sealer:
                 envelope_pb2.GrantCompartment(
                     compartment=item.number,
                     classes=sorted(field_classes.class_number(name) for name in item.classes),  # type: ignore[misc]  # enum numbers
-                    commitment=boxes.commitment(item.number, keys[item.number]),
+                    commitment=boxes.commitment(item.number, keys[item.number], suite),
                     audience=sorted(item.audience),
                 )
                 for item in request.compartments
@@ -197,40 +209,57 @@ class Sealer:
             nonce=self._randomness.bytes(16),
         ).SerializeToString(deterministic=True)
         wraps = {
-            recipient: self._wrap(recipient, request.compartments, keys, body, directory, request.sent_at_ms)
-            for recipient in sorted({name for item in request.compartments for name in item.audience})
+            recipient: (prekey.key_id, _wrap(recipient, prekey, request.compartments, keys, body, suite))
+            for recipient, prekey in prekeys.items()
         }
+        signatures = self._signer.sign(suite, boxes.grant_signed_bytes(body, wraps, suite))
         document = envelope_pb2.Grant(
             body=body,
             wraps=[
                 envelope_pb2.GrantWrap(recipient=name, recipient_key_id=wrap[0], sealed_keys=wrap[1])
                 for name, wrap in sorted(wraps.items())
             ],
-            signature=self._signing.sign(boxes.grant_signed_bytes(body, wraps)),
+            signature=signatures.first,
+            ml_dsa_65_signature=signatures.second,
         ).SerializeToString(deterministic=True)
-        grant_id = boxes.grant_id(body)
+        grant_id = boxes.grant_id(body, suite)
         begins, ends = request.sent_at_ms, request.sent_at_ms + _EPOCH_MS
         self._vault.keep_grant(grant_id, plan, document, ends, keys)
-        return _Issued(grant_id, document, begins, ends, keys, 0, 0)
+        return _Issued(grant_id, document, begins, ends, keys, 0, 0, suite)
 
-    def _wrap(
-        self,
-        recipient: str,
-        compartments: tuple[Compartment, ...],
-        keys: dict[int, bytes],
-        body: bytes,
-        directory: Directory,
-        at_ms: int,
-    ) -> tuple[bytes, bytes]:
-        prekey = directory.prekey(recipient, at_ms)
+
+def _prekeys(request: SealRequest, directory: Directory, suite: Suite) -> dict[str, Prekey]:
+    """Return the prekey of everyone who reads something. Retry where one has none, or none for the suite."""
+    found: dict[str, Prekey] = {}
+    for recipient in sorted({name for item in request.compartments for name in item.audience}):
+        prekey = directory.prekey(recipient, request.sent_at_ms)
         if prekey is None:
             raise Retry(
                 f"{recipient} has no valid prekey in the member directory",
                 cure="it must publish a new one; ask the co-ordinating centre",
                 code="LF-SEAL-NO-PREKEY",
             )
-        held = {item.number: keys[item.number] for item in compartments if recipient in item.audience}
-        return prekey.key_id, boxes.wrap(held, recipient, prekey.public_key, body)
+        if suite.wraps_with_x_wing and not prekey.x_wing:
+            raise Retry(
+                f"{recipient} has no prekey for sealing suite {suite.number}, which policy uses",
+                cure="it must publish one; until then policy must use a suite that every recipient has keys for",
+                code="LF-SEAL-SUITE-RECIPIENT",
+            )
+        found[recipient] = prekey
+    return found
+
+
+def _wrap(
+    recipient: str,
+    prekey: Prekey,
+    compartments: tuple[Compartment, ...],
+    keys: dict[int, bytes],
+    body: bytes,
+    suite: Suite,
+) -> bytes:
+    held = {item.number: keys[item.number] for item in compartments if recipient in item.audience}
+    public_key = prekey.x_wing if suite.wraps_with_x_wing else prekey.public_key
+    return boxes.wrap(held, recipient, public_key, body, suite)
 
 
 def _split(request: SealRequest) -> tuple[bytes, list[bytes]]:
@@ -274,13 +303,14 @@ def _check_recipients(request: SealRequest, directory: Directory) -> None:
             )
 
 
-def _plan(request: SealRequest, directory: Directory) -> _Plan:
+def _plan(request: SealRequest, directory: Directory, suite: Suite) -> _Plan:
     """Return everything that a grant is for, in one form: two forms of one plan would be two counters under one grant.
 
     The directory belongs to it: another one means other prekeys and members.
     """
     bucket = _bucket(request.type_name, request.sent_at_ms)
     return (
+        suite.number,
         request.type_name,
         tuple(sorted(request.recipients)),
         request.policy_serial,
@@ -292,8 +322,8 @@ def _plan(request: SealRequest, directory: Directory) -> _Plan:
 
 def _digest(plan: _Plan, sender_key_id: bytes) -> bytes:
     """Digest a plan, under which its grant is found again after a restart; each part has its length before it."""
-    type_name, recipients, policy_serial, bucket, directory, compartments = plan
-    parts = [type_name, *recipients, str(policy_serial), bucket, sender_key_id.hex(), directory.hex()]
+    suite, type_name, recipients, policy_serial, bucket, directory, compartments = plan
+    parts = [str(suite), type_name, *recipients, str(policy_serial), bucket, sender_key_id.hex(), directory.hex()]
     for number, classes, audience in compartments:
         parts += [str(number), *classes, "|", *audience]
     digest = sha256()

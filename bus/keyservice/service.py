@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from audit import blind as blinding
 from audit.checkpoint import LOG_KEY_TYPE, WITNESS_KEY_TYPE, Verifier
@@ -33,12 +33,15 @@ from bus.keyservice.pins import Pins
 from bus.keyservice.protocol import Inspection, OpenRequest, PublicKeys, SealRequest, SubjectValue
 from bus.keyservice.providers import Provider
 from bus.keyservice.sealer import Sealer
+from bus.keyservice.signer import Signer
 from bus.keyservice.tags import TagShares
 from bus.keyservice.vault import Vault
 from bus.randomness import Randomness
+from bus.sealing import kem, sm2
 from bus.sealing.envelope import parse_payload
 from bus.sealing.errors import CannotOpen, SealingError
 from bus.sealing.split import classes_present
+from bus.sealing.suites import SUITES
 from bus.subject_fields import subjects_of
 from schemas import registry
 
@@ -81,8 +84,16 @@ class KeyService:
             self._rest = self._vault.get_or_make("at-rest")
             self._blind_keys: dict[str, bytes] = {}
             self._pins = Pins(self._vault, clock)
-            self._sealer = Sealer(self._agency, self._vault, self._signing, randomness)
-            self._grants = Grants(self._agency, self._vault, self._prekey)
+            # A vault from before there were suites gets its other keys at its first start with this release.
+            self._x_wing_seed = self._vault.get_or_make("prekey-x-wing")
+            self._ml_dsa_65 = MLDSA65PrivateKey.from_seed_bytes(self._vault.get_or_make("signing-ml-dsa-65"))
+            self._sm2_pair = self._vault.get("signing-sm2") or b""
+            if not self._sm2_pair:
+                self._sm2_pair = sm2.pair_of(randomness.bytes(sm2.NOISE_BYTES))
+                self._vault.put_all({"signing-sm2": self._sm2_pair})
+            signer = Signer(self._signing, self._ml_dsa_65, self._sm2_pair)
+            self._sealer = Sealer(self._agency, self._vault, signer, randomness)
+            self._grants = Grants(self._agency, self._vault, self._prekey, kem.x_wing_private(self._x_wing_seed))
             self._tags = TagShares(self._vault, clock, randomness, read_leaf)
             self._opens_per_second_max = opens_per_second_max
             self._second, self._opens = 0, 0
@@ -97,6 +108,8 @@ class KeyService:
         """Make an agency's keys. Usage when there are some already."""
         made = {name: randomness.bytes(32) for name in ("signing", "log", "witness", "prekey")}
         made |= {"prekey-from": clock.now_ms().to_bytes(8, "big"), "agency": agency.encode()}
+        made |= {name: randomness.bytes(32) for name in ("signing-ml-dsa-65", "prekey-x-wing")}
+        made |= {"signing-sm2": sm2.pair_of(randomness.bytes(sm2.NOISE_BYTES))}
         Vault.create(directory, randomness, made, guard)
 
     def close(self) -> None:
@@ -113,21 +126,24 @@ class KeyService:
         """Return the agency's public keys."""
         begins = int.from_bytes(self._must("prekey-from"), "big")
         ends = begins + _PREKEY_LIFETIME_MS
-        prekey = _raw(self._prekey)
+        prekey, x_wing = _raw(self._prekey), kem.x_wing_public(self._x_wing_seed)
         return PublicKeys(
             agency=self._agency,
             signing_key=_raw(self._signing),
             prekey=prekey,
             prekey_not_before_ms=begins,
             prekey_not_after_ms=ends,
-            prekey_signature=self._signing.sign(prekey_signed_bytes(self._agency, prekey, begins, ends)),
+            prekey_signature=self._signing.sign(prekey_signed_bytes(self._agency, prekey, begins, ends, x_wing)),
             log_vkey=Verifier(log_origin(self._agency), LOG_KEY_TYPE, _raw(self._log)).text,
             witness_vkey=Verifier(witness_name(self._agency), WITNESS_KEY_TYPE, _raw(self._witness)).text,
+            signing_key_ml_dsa_65=self._ml_dsa_65.public_key().public_bytes_raw(),
+            signing_key_sm2=sm2.public_of(self._sm2_pair),
+            prekey_x_wing=x_wing,
         )
 
     def seal(self, requests: Sequence[SealRequest]) -> list[bytes]:
-        """Seal messages under one signature."""
-        return self._sealer.seal(requests, self._pins.directory())
+        """Seal messages under one signature, by the suite that policy uses."""
+        return self._sealer.seal(requests, self._pins.directory(), SUITES[self._pins.bundle().suites.use])
 
     def sign(self, purpose: Literal["log", "witness", "directory", "policy"], message: bytes) -> bytes:
         """Sign a checkpoint's text with the log key, a cosignature with the witness key, a document with the signing key."""
@@ -147,7 +163,7 @@ class KeyService:
 
     def admit(self, payload: bytes) -> str:
         """Take in a message's inline grant, and see that message and grant belong together and that it opens."""
-        return self._grants.admit(parse_payload(payload), self._pins.directory())
+        return self._grants.admit(parse_payload(payload), self._pins.directory(), self._pins.bundle().suites.allowed)
 
     def admit_all(self, payloads: Sequence[bytes]) -> list[str]:
         """Take in many messages; a refusal is its code, in the message's place."""
@@ -161,7 +177,7 @@ class KeyService:
 
     def accept_grant(self, document: bytes) -> None:
         """Take in a grant: signed by its sender, for us, with the keys it commits to."""
-        self._grants.accept(document, self._pins.directory())
+        self._grants.accept(document, self._pins.directory(), self._pins.bundle().suites.allowed)
 
     def grant(self, grant_id: bytes) -> bytes:
         """Return a grant of our own."""
@@ -313,4 +329,4 @@ def _context(message: object) -> Any:
 
 
 def _raw(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:
-    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return key.public_key().public_bytes_raw()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bus.policy.bundle import Bundle
 from bus.policy.errors import PolicyError
-from bus.policy.files import NAMES
+from bus.policy.files import NAMES, OPTIONAL
 from bus.policy.vocabulary import descriptors_sha256
 from schemas.v1 import federation_pb2
 
@@ -20,13 +20,14 @@ def build_body(directory: Path, serial: int, previous: bytes, not_before_ms: int
         raise PolicyError(
             "serial or validity make no sense", code="FORM", cure="serial from 1; the end after the start"
         )
+    names = sorted([*NAMES, *(name for name in OPTIONAL if (directory / name).exists())])
     body = federation_pb2.PolicyBundleBody(
         serial=serial,
         previous_sha256=previous,
         not_before_ms=not_before_ms,
         not_after_ms=not_after_ms,
         descriptors_sha256=descriptors_sha256(),
-        files=[federation_pb2.PolicyFile(name=name, content=_read(directory / name)) for name in NAMES],
+        files=[federation_pb2.PolicyFile(name=name, content=_read(directory / name)) for name in names],
     )
     Bundle(body, b"")
     return body.SerializeToString(deterministic=True)

@@ -60,6 +60,7 @@ class Bundle:
         self.rules = tuple(held.rules)
         self.goldens = tuple(held.tests)
         self.vocabulary: Vocabulary = files.vocabulary(held.vocabulary)
+        self.suites = held.suites
         self._floors = held.floors
         self._owners = files.owners(held.owners)
         self._table = Table(self.rules, self.vocabulary)

@@ -1,6 +1,7 @@
 """Grants and boxes: how class keys are delivered, and how one message's compartments are closed and opened. Pure.
 
-Message key = HMAC-SHA256(class key, domain || compartment || sequence || salt); used once, so AES-256-GCM has a zero nonce.
+Message key = HMAC(class key, domain || compartment || sequence || salt), over the suite's hash; used once, so AES-256-GCM has
+a zero nonce.
 Salt and sequence each keep it unique alone: the salt against a vault restored from backup, the sequence against a bad
 random generator. The whole header and the public body are associated data: a box opens only in the message, and at the
 place, it was made for.
@@ -9,15 +10,17 @@ place, it was made for.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 
-from bus.sealing.envelope import BOXES_MAX, RECIPIENTS_MAX, SUITE, VERSION, Header, strict
+from bus.sealing import kem
+from bus.sealing.envelope import BOXES_MAX, RECIPIENTS_MAX, VERSION, Header, strict
 from bus.sealing.errors import EnvelopeRefused, GrantRefused, cannot_open
+from bus.sealing.signatures import Signatures
+from bus.sealing.signatures import in_form as second_in_form
+from bus.sealing.suites import CLASSICAL, SUITES, Suite
 from schemas import field_classes
 from schemas.v1 import envelope_pb2
 
@@ -26,9 +29,6 @@ _BOX = b"lianfang/1 box\x00"
 _COMMITMENT = b"lianfang/1 commitment\x00"
 _WRAP = b"lianfang/1 wrap\x00"
 _GRANT = b"lianfang/1 grant\x00"
-_ZERO_NONCE = bytes(12)
-_BLOCK_BYTES = 64
-_INNER, _OUTER = (bytes(value ^ pad for value in range(256)) for pad in (0x36, 0x5C))
 KEY_BYTES = 32
 GRANT_BYTES_MAX = 256 * 1024
 _COMMITMENT_BYTES = 32
@@ -38,7 +38,6 @@ _KEY_ID_BYTES = 8
 _SEALABLE = frozenset(field_classes.class_number(name) for name in field_classes.CLASSES) - {
     field_classes.class_number(field_classes.OPEN)
 }
-_HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
 @dataclass(frozen=True)
@@ -52,40 +51,48 @@ class Grant:
     signature: bytes
     document: bytes
     terms: tuple[object, ...]
+    second: bytes = b""
+
+    @property
+    def suite(self) -> Suite:
+        """The suite that it is for."""
+        return SUITES[self.body.suite]
+
+    @property
+    def signatures(self) -> Signatures:
+        """What its sender signed it with."""
+        return Signatures(self.signature, self.second)
 
 
-def commitment(compartment: int, key: bytes) -> bytes:
+def commitment(compartment: int, key: bytes, suite: Suite = CLASSICAL) -> bytes:
     """Return the commitment to a class key: all recipients provably hold the same one."""
-    return sha256(_COMMITMENT + bytes([compartment]) + key).digest()
+    return suite.hash(_COMMITMENT + bytes([compartment]) + key)
 
 
-def grant_id(body: bytes) -> bytes:
+def grant_id(body: bytes, suite: Suite = CLASSICAL) -> bytes:
     """Return a grant's id."""
-    return sha256(body).digest()[:16]
+    return suite.hash(body)[:16]
 
 
-def grant_signed_bytes(body: bytes, wraps: Mapping[str, tuple[bytes, bytes]]) -> bytes:
+def grant_signed_bytes(body: bytes, wraps: Mapping[str, tuple[bytes, bytes]], suite: Suite = CLASSICAL) -> bytes:
     """Return what the sender signs for a grant: the body and every wrap."""
-    digest = sha256()
-    for recipient in sorted(wraps):
-        key_id, sealed = wraps[recipient]
-        for part in (recipient.encode(), key_id, sealed):
-            digest.update(len(part).to_bytes(4, "big") + part)
-    return _GRANT + sha256(body).digest() + digest.digest()
+    parts = [part for recipient in sorted(wraps) for part in (recipient.encode(), *wraps[recipient])]
+    listed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return _GRANT + suite.hash(body) + suite.hash(listed)
 
 
-def wrap(keys: Mapping[int, bytes], recipient: str, prekey: bytes, body: bytes) -> bytes:
+def wrap(keys: Mapping[int, bytes], recipient: str, prekey: bytes, body: bytes, suite: Suite = CLASSICAL) -> bytes:
     """Return a recipient's class keys, HPKE-sealed to its prekey and bound to this grant and this recipient."""
     plain = envelope_pb2.ClassKeys(compartments=sorted(keys), keys=b"".join(keys[number] for number in sorted(keys)))
-    return _HPKE.encrypt(
-        plain.SerializeToString(deterministic=True), X25519PublicKey.from_public_bytes(prekey), _info(recipient, body)
-    )
+    return kem.seal(suite, prekey, plain.SerializeToString(deterministic=True), _info(recipient, body, suite))
 
 
-def unwrap(sealed: bytes, recipient: str, private_key: X25519PrivateKey, grant: Grant) -> dict[int, bytes]:
+def unwrap(
+    sealed: bytes, recipient: str, private_key: X25519PrivateKey | MLKEM768X25519PrivateKey, grant: Grant
+) -> dict[int, bytes]:
     """Return our class keys. GrantRefused unless they are exactly those that the signed body commits to for us."""
     try:
-        data = _HPKE.decrypt(sealed, private_key, _info(recipient, grant.body_bytes))
+        data = kem.open_sealed(grant.suite, private_key, sealed, _info(recipient, grant.body_bytes, grant.suite))
         plain = strict(envelope_pb2.ClassKeys, data, GRANT_BYTES_MAX)
     except (InvalidTag, ValueError, EnvelopeRefused):
         raise GrantRefused("the wrap does not open for this agency", code="LF-SEAL-GRANT-WRAP") from None
@@ -93,13 +100,13 @@ def unwrap(sealed: bytes, recipient: str, private_key: X25519PrivateKey, grant: 
     if list(plain.compartments) != sorted(ours) or len(plain.keys) != KEY_BYTES * len(ours):
         raise GrantRefused("the wrap holds other keys than the grant says", code="LF-SEAL-GRANT-KEYS")
     keys = {number: plain.keys[at * KEY_BYTES : (at + 1) * KEY_BYTES] for at, number in enumerate(sorted(ours))}
-    if any(commitment(number, key) != ours[number].commitment for number, key in keys.items()):
+    if any(commitment(number, key, grant.suite) != ours[number].commitment for number, key in keys.items()):
         raise GrantRefused("a class key is not the one committed to", code="LF-SEAL-GRANT-COMMITMENT")
     return keys
 
 
-def _info(recipient: str, body: bytes) -> bytes:
-    return _WRAP + sha256(body).digest() + recipient.encode()
+def _info(recipient: str, body: bytes, suite: Suite) -> bytes:
+    return _WRAP + suite.hash(body) + recipient.encode()
 
 
 def parse_grant(document: bytes) -> Grant:
@@ -109,6 +116,9 @@ def parse_grant(document: bytes) -> Grant:
         body = strict(envelope_pb2.GrantBody, outer.body, GRANT_BYTES_MAX)
     except EnvelopeRefused as error:
         raise GrantRefused("the grant is not in form", code="LF-SEAL-GRANT-FORM") from error
+    if body.suite not in SUITES:
+        raise GrantRefused("the grant is for a suite that is unknown", code="LF-SEAL-SUITE")
+    suite = SUITES[body.suite]
     wraps = {item.recipient: (item.recipient_key_id, item.sealed_keys) for item in outer.wraps}
     in_form = (
         _body_in_form(body)
@@ -118,20 +128,29 @@ def parse_grant(document: bytes) -> Grant:
         == sorted({name for item in body.compartments for name in item.audience})
         and all(len(wrap_key_id) == _KEY_ID_BYTES for wrap_key_id, _ in wraps.values())
         and len(outer.signature) == _SIGNATURE_BYTES
+        and second_in_form(suite, outer.ml_dsa_65_signature)
     )
     if not in_form:
         raise GrantRefused("the grant is not in form", code="LF-SEAL-GRANT-FORM")
-    return Grant(grant_id(outer.body), body, outer.body, wraps, outer.signature, document, _terms(body))
+    return Grant(
+        grant_id(outer.body, suite),
+        body,
+        outer.body,
+        wraps,
+        outer.signature,
+        document,
+        _terms(body),
+        outer.ml_dsa_65_signature,
+    )
 
 
 def _terms(body: envelope_pb2.GrantBody) -> tuple[object, ...]:
-    return (body.sender, body.sender_key_id, body.type, tuple(body.recipients), body.policy_serial)
+    return (body.suite, body.sender, body.sender_key_id, body.type, tuple(body.recipients), body.policy_serial)
 
 
 def _body_in_form(body: envelope_pb2.GrantBody) -> bool:
     return (
         body.version == VERSION
-        and body.suite == SUITE
         and 0 < len(body.recipients) <= RECIPIENTS_MAX
         and list(body.recipients) == sorted(set(body.recipients))
         and 0 < body.not_before_ms < body.not_after_ms
@@ -164,7 +183,15 @@ def fits(header: Header, grant: Grant) -> bool:
     body = grant.body
     return (
         header.grant_id == grant.grant_id
-        and (header.sender, header.sender_key_id, header.type, header.recipients, header.policy_serial) == grant.terms
+        and (
+            header.suite,
+            header.sender,
+            header.sender_key_id,
+            header.type,
+            header.recipients,
+            header.policy_serial,
+        )
+        == grant.terms
         and body.not_before_ms <= header.sent_at_ms <= body.not_after_ms
     )
 
@@ -185,6 +212,7 @@ class Place:
     public_body: bytes
     salt: bytes
     sequence: int
+    suite: Suite = CLASSICAL
 
     @cached_property
     def bound(self) -> bytes:
@@ -194,33 +222,22 @@ class Place:
 
 def close(key: bytes, compartment: int, place: Place, plain: bytes) -> bytes:
     """Return a box's ciphertext."""
-    return AESGCM(message_key(key, compartment, place)).encrypt(_ZERO_NONCE, plain, _associated(compartment, place))
+    return place.suite.encrypt(message_key(key, compartment, place), plain, _associated(compartment, place))
 
 
 def open_box(key: bytes, compartment: int, place: Place, ciphertext: bytes) -> bytes:
     """Return a box's plaintext. CannotOpen, always the same, when anything is not as it was sealed."""
     try:
-        return AESGCM(message_key(key, compartment, place)).decrypt(
-            _ZERO_NONCE, ciphertext, _associated(compartment, place)
-        )
+        return place.suite.decrypt(message_key(key, compartment, place), ciphertext, _associated(compartment, place))
     except InvalidTag:
         raise cannot_open() from None
 
 
 def message_key(key: bytes, compartment: int, place: Place) -> bytes:
     """Return the key of one box of one message. Disclosed, it opens that box and no other."""
-    return hmac_sha256(key, b"%b%c%b%b" % (_MESSAGE_KEY, compartment, place.sequence.to_bytes(8, "big"), place.salt))
-
-
-def hmac_sha256(key: bytes, message: bytes) -> bytes:
-    """Return HMAC-SHA256 (RFC 2104) under a key of at most one block.
-
-    Written out because OpenSSL's own looks its algorithm up at each call, which costs more than the hashing: a box needs
-    one key, and a message several boxes.
-    """
-    assert len(key) <= _BLOCK_BYTES, "a longer key would have to be hashed first"
-    block = key.ljust(_BLOCK_BYTES, b"\0")
-    return sha256(block.translate(_OUTER) + sha256(block.translate(_INNER) + message).digest()).digest()
+    return place.suite.derive(
+        key, b"%b%c%b%b" % (_MESSAGE_KEY, compartment, place.sequence.to_bytes(8, "big"), place.salt)
+    )
 
 
 def _associated(compartment: int, place: Place) -> bytes:

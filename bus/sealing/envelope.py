@@ -9,10 +9,11 @@ from google.protobuf.message import DecodeError, Message
 from bus import limits
 from bus.sealing.batch import BATCH_MAX, PROOF_STEPS_MAX, BatchPlace
 from bus.sealing.errors import EnvelopeRefused
+from bus.sealing.signatures import in_form as second_in_form
+from bus.sealing.suites import SUITES, Suite
 from schemas.v1 import envelope_pb2
 
 VERSION = 1
-SUITE = 1
 BOXES_MAX = 64
 RECIPIENTS_MAX = 256
 AGENCY_CHARACTERS_MAX = 32
@@ -49,6 +50,7 @@ class Header:
     policy_serial: int
     correlation_id: bytes
     causation_id: bytes
+    suite: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,24 @@ class ParsedEnvelope:
     inline_grant: bytes
     place: BatchPlace
 
+    @property
+    def suite(self) -> Suite:
+        """The suite that it was sealed under."""
+        return SUITES[self.header.suite]
+
 
 def parse_header(envelope: bytes) -> ParsedEnvelope:
     """Parse an envelope strictly. EnvelopeRefused with the reason's code."""
     outer = strict(envelope_pb2.Envelope, envelope, limits.ENVELOPE_BYTES_MAX)
-    place = BatchPlace(outer.signature, outer.leaf_index, outer.batch_size, outer.proof)
+    place = BatchPlace(outer.signature, outer.leaf_index, outer.batch_size, outer.proof, outer.ml_dsa_65_signature)
     if len(place.signature) != _SIGNATURE_BYTES:
         raise EnvelopeRefused("a signature has 64 bytes", code="LF-SEAL-FORM")
     if place.size > BATCH_MAX or len(place.proof) > PROOF_STEPS_MAX * 32:
         raise EnvelopeRefused("the batch is too large", code="LF-SEAL-TOO-LARGE")
-    return parse_payload(outer.payload, place)
+    parsed = parse_payload(outer.payload, place)
+    if not second_in_form(parsed.suite, place.second):
+        raise EnvelopeRefused("the signatures are not those of its suite", code="LF-SEAL-FORM")
+    return parsed
 
 
 def parse_payload(payload: bytes, place: BatchPlace | None = None) -> ParsedEnvelope:
@@ -124,8 +134,8 @@ def _header(data: bytes) -> Header:
     header = strict(envelope_pb2.Header, data, limits.ENVELOPE_BYTES_MAX)
     if header.version != VERSION:
         raise EnvelopeRefused("the sealing format is of another version", code="LF-SEAL-VERSION")
-    if header.suite != SUITE:
-        raise EnvelopeRefused("the sealing suite is unknown or not allowed", code="LF-SEAL-SUITE")
+    if header.suite not in SUITES:
+        raise EnvelopeRefused("the sealing suite is unknown", code="LF-SEAL-SUITE")
     if not header_in_form(header):
         raise EnvelopeRefused("the header is not in form", code="LF-SEAL-FORM")
     return Header(
@@ -144,6 +154,7 @@ def _header(data: bytes) -> Header:
         policy_serial=header.policy_serial,
         correlation_id=header.correlation_id,
         causation_id=header.causation_id,
+        suite=header.suite,
     )
 
 

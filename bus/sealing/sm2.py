@@ -6,13 +6,18 @@ The id that the standard mixes in is its default, 1234567812345678: who signs is
 
 from functools import lru_cache
 
-from bus.errors import Usage
+from bus.sealing import sound_keys
+from bus.sealing.errors import EnvelopeRefused
 
-PUBLIC_BYTES, SIGNATURE_BYTES = 65, 64
+SIGNATURE_BYTES, NOISE_BYTES = 64, 40
 _PAIR_BYTES, _PRIVATE_BYTES, _NUMBER_BYTES = 97, 32, 32
-# The curve of GB/T 32918.5: y^2 = x^3 - 3x + b over p. Its order is prime, so every point on it is a sound key.
-_P = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFF
-_B = 0x28E9FA9E9D9F5E344D5A9E4BCF6509A7F39789F515AB8F92DDBCBD414D940E93
+_Point = tuple[int, int]
+_PRIME = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFF
+_ORDER = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123
+_BASE = (
+    0x32C4AE2C1F1981195F9904466A39C9948FE30BBFF2660BE1715A4589334C74C7,
+    0xBC3736A2F4F6779C59BDCEE36B692153D0A9877CC62A474002DF32E52139F0A0,
+)
 
 
 def is_available() -> bool:
@@ -24,23 +29,45 @@ def is_available() -> bool:
     return True
 
 
-def missing() -> Usage:
+def missing() -> EnvelopeRefused:
     """Return the refusal of a node that has no provider."""
-    return Usage(
+    return EnvelopeRefused(
         "sealing suite 4 needs a provider of SM2, which is not installed here",
         cure="install lianfang[sm2], or have policy use another suite",
         code="LF-SEAL-SUITE-PROVIDER",
     )
 
 
-def generate() -> bytes:
-    """Return a new key pair: 32 bytes private, 65 bytes public. Drawn by the provider, which takes no randomness of ours."""
-    try:
-        from gmssl_pyx import sm2_key_generate  # noqa: PLC0415 - an optional extra
-    except ImportError:
-        raise missing() from None
-    public, private = sm2_key_generate()
-    return bytes(private) + b"\x04" + bytes(public)
+def pair_of(noise: bytes) -> bytes:
+    """Return the key pair of 40 random bytes: 32 bytes private, 65 bytes public. Needs no provider.
+
+    Eight bytes more than a key, so that no key is likelier than another. Done once for each key, where it is made: the time
+    it takes is of no use to anybody who is not there already.
+    """
+    assert len(noise) == NOISE_BYTES, "40 random bytes"
+    private = int.from_bytes(noise, "big") % (_ORDER - 2) + 1
+    point: _Point | None = None
+    for bit in f"{private:b}":
+        point = _sum(point, point)
+        point = _sum(point, _BASE) if bit == "1" else point
+    assert point is not None, "no multiple of the base point below its order is the neutral one"
+    return (
+        private.to_bytes(_NUMBER_BYTES, "big")
+        + b"\x04"
+        + b"".join(number.to_bytes(_NUMBER_BYTES, "big") for number in point)
+    )
+
+
+def _sum(one: _Point | None, other: _Point | None) -> _Point | None:
+    """Add two points of the curve y^2 = x^3 - 3x + b; None is the neutral one."""
+    if one is None or other is None:
+        return one or other
+    (x1, y1), (x2, y2) = one, other
+    if x1 == x2 and (y1 + y2) % _PRIME == 0:
+        return None
+    slope = (3 * x1 * x1 - 3) * pow(2 * y1, -1, _PRIME) if one == other else (y2 - y1) * pow(x2 - x1, -1, _PRIME)
+    x3 = (slope * slope - x1 - x2) % _PRIME
+    return x3, (slope * (x1 - x3) - y1) % _PRIME
 
 
 def public_of(pair: bytes) -> bytes:
@@ -50,7 +77,7 @@ def public_of(pair: bytes) -> bytes:
 
 
 def sign(pair: bytes, message: bytes) -> bytes:
-    """Return a signature. Usage where there is no provider."""
+    """Return a signature. EnvelopeRefused where there is no provider."""
     try:
         from gmssl_pyx import sm2_sign  # noqa: PLC0415 - an optional extra
     except ImportError:
@@ -60,25 +87,17 @@ def sign(pair: bytes, message: bytes) -> bytes:
 
 @lru_cache(maxsize=4096)
 def holds(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """Verify; remembered as batch.signature_holds is. Usage where there is no provider."""
+    """Verify; remembered as batch.signature_holds is. EnvelopeRefused where there is no provider."""
     try:
         from gmssl_pyx import GmsslInnerError, sm2_verify  # noqa: PLC0415 - an optional extra
     except ImportError:
         raise missing() from None
-    if not is_sound(public_key) or len(signature) != SIGNATURE_BYTES:
+    if not sound_keys.sm2(public_key) or len(signature) != SIGNATURE_BYTES:
         return False
     try:
         return bool(sm2_verify(public_key[1:], message, _to_der(signature)))
     except GmsslInnerError:
         return False
-
-
-def is_sound(public_key: bytes) -> bool:
-    """Say whether a key is a point of the curve, in its one encoding. Needs no provider."""
-    if len(public_key) != PUBLIC_BYTES or public_key[0] != 4:  # noqa: PLR2004 - SEC 1: uncompressed
-        return False
-    x, y = (int.from_bytes(public_key[at : at + _NUMBER_BYTES], "big") for at in (1, 1 + _NUMBER_BYTES))
-    return x < _P and y < _P and (y * y - (x * x * x - 3 * x + _B)) % _P == 0
 
 
 def _to_der(signature: bytes) -> bytes:

@@ -6,9 +6,10 @@ recipient could forge a box, but not the signature over it.
 
 from bus.directory import Directory
 from bus.sealing import split
-from bus.sealing.batch import root_of, signature_holds, signed_bytes
+from bus.sealing.batch import root_of, signed_bytes
 from bus.sealing.envelope import ParsedEnvelope, parse_header
 from bus.sealing.errors import EnvelopeRefused
+from bus.sealing.signatures import Signatures, all_hold, keys_of
 from schemas import field_classes, registry
 from schemas.errors import UnknownType
 
@@ -21,7 +22,7 @@ def verify(envelope: bytes, directory: Directory, now_ms: int) -> VerifiedEnvelo
     del now_ms  # expiry is the receiver's decision, on record (bus/inbound.py step 4), not a matter of the signature
     parsed = parse_header(envelope)
     header = parsed.header
-    _hold_to(parsed, directory.signing_key(header.sender, header.sender_key_id, header.sent_at_ms))
+    _hold_to(parsed, directory, directory.signing_key(header.sender, header.sender_key_id, header.sent_at_ms))
     if not directory.is_active(header.sender):
         raise EnvelopeRefused("the sender does not take part", code="LF-SEAL-SENDER-SUSPENDED")
     check_public_body(parsed)
@@ -36,7 +37,7 @@ def verify_stored(envelope: bytes, directory: Directory) -> VerifiedEnvelope:
     """
     parsed = parse_header(envelope)
     header = parsed.header
-    _hold_to(parsed, directory.signing_key_ever(header.sender, header.sender_key_id, header.sent_at_ms))
+    _hold_to(parsed, directory, directory.signing_key_ever(header.sender, header.sender_key_id, header.sent_at_ms))
     return parsed
 
 
@@ -55,11 +56,13 @@ def check_public_body(parsed: ParsedEnvelope) -> None:
         raise EnvelopeRefused("the public body holds fields that are not public", code="LF-SEAL-PUBLIC-BODY")
 
 
-def _hold_to(parsed: ParsedEnvelope, key: bytes | None) -> None:
+def _hold_to(parsed: ParsedEnvelope, directory: Directory, key: bytes | None) -> None:
     if key is None:
         raise EnvelopeRefused("the sender's key is not in the member directory", code="LF-SEAL-UNKNOWN-KEY")
-    root = root_of(parsed.payload, parsed.place)
-    if root is None or not signature_holds(
-        key, signed_bytes(parsed.header.sender, parsed.place.size, root), parsed.place.signature
+    header, place, suite = parsed.header, parsed.place, parsed.suite
+    keys = keys_of(suite, directory.member(header.sender), header.sender_key_id, key)
+    root = root_of(parsed.payload, place, suite)
+    if root is None or not all_hold(
+        suite, keys, signed_bytes(header.sender, place.size, root), Signatures(place.signature, place.second)
     ):
         raise EnvelopeRefused("the sender did not sign this", code="LF-SEAL-SIGNATURE")

@@ -129,7 +129,7 @@ def test_the_signature_check_is_what_stops_a_forger(house: House, envelopes: lis
     """Without the check of the root's signature a recipient's forgery in the sender's name is taken."""
     attack = resign(house, sealed_of(envelopes[0]), agency="police-a")
     with monkeypatch.context() as weakened:
-        weakened.setattr(verify, "signature_holds", lambda *_: True)
+        weakened.setattr(verify, "all_hold", lambda *_: True)
         assert verify.verify(attack, house.directory, NOW_MS).header.sender == "bank-a"
     with pytest.raises(EnvelopeRefused):
         verify.verify(attack, house.directory, NOW_MS)

@@ -4,7 +4,7 @@ import hmac
 
 import pytest
 
-from bus.sealing import boxes
+from bus.sealing import boxes, suites
 from bus.sealing.errors import GrantRefused
 from schemas.v1 import envelope_pb2
 from tests.keyservice.house import NOW_MS, House, seal_request
@@ -16,7 +16,7 @@ from tests.sealing.attacker import admit, change_grant, change_header, copy, sea
 def test_the_hmac_written_out_is_the_one_of_the_library(key_bytes: int, message_bytes: int):
     """Message keys come from HMAC-SHA256, byte for byte as the standard library makes it."""
     key, message = bytes(range(key_bytes)), bytes(range(message_bytes))
-    assert boxes.hmac_sha256(key, message) == hmac.digest(key, message, "sha256")
+    assert suites.hmac_sha256(key, message) == hmac.digest(key, message, "sha256")
 
 
 def test_a_grant_of_another_message_does_not_serve(house: House, pair):
@@ -161,7 +161,7 @@ def test_all_recipients_hold_the_same_keys(house: House, pair, monkeypatch):
     assert caught.value.code == "LF-SEAL-GRANT-COMMITMENT"
     with monkeypatch.context() as weakened:
         weakened.setattr(
-            boxes, "commitment", lambda number, _: boxes.parse_grant(attack).body.compartments[number - 1].commitment
+            boxes, "commitment", lambda number, *_: boxes.parse_grant(attack).body.compartments[number - 1].commitment
         )
         house.services["police-b"].accept_grant(attack)
     assert house.services["police-b"]._grants.held(boxes.parse_grant(attack).grant_id).keys[2] == b"k" * 32

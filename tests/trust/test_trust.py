@@ -79,7 +79,7 @@ def test_the_broker_cannot_forge(simulation: Simulation, monkeypatch: Patch) -> 
     lie = forged(parsed.header.message_id, parsed.payload_sha256)
     stage.deliver(simulation, "bank-a", lie, sender="police-a", type_name="Receipt")
     assert state() == "waiting"
-    monkeypatch.setattr(verifying, "signature_holds", lambda *_: True)
+    monkeypatch.setattr(verifying, "all_hold", lambda *_: True)
     stage.deliver(simulation, "bank-a", lie, sender="police-a", type_name="Receipt")
     assert state() == "receipted"
 
@@ -135,7 +135,7 @@ def test_an_agency_cannot_speak_as_another(simulation: Simulation, monkeypatch: 
     forged = stage.signed(simulation.services["telecom-c"], "bank-a", payload)
     stage.deliver(simulation, "police-a", forged)
     assert not _taken(simulation)
-    monkeypatch.setattr(verifying, "signature_holds", lambda *_: True)
+    monkeypatch.setattr(verifying, "all_hold", lambda *_: True)
     stage.deliver(simulation, "police-a", forged)
     assert len(_taken(simulation)) == 1
 

@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 from bus.keyservice.sealer import Sealer
+from bus.keyservice.signer import Signer
 from bus.sealing import boxes
 from bus.sealing.envelope import parse_header
 from bus.sealing.errors import SealingError
@@ -37,12 +38,12 @@ def seal_all(house: House, wraps: dict[str, bytes]) -> tuple[list[bytes], dict[s
     """Seal a batch of three and one alone; return the envelopes and the wraps of their grant."""
     used: dict[str, bytes] = {}
 
-    def wrap(keys: Any, recipient: str, prekey: bytes, body: bytes) -> bytes:
+    def wrap(keys: Any, recipient: str, prekey: bytes, body: bytes, _: Any) -> bytes:
         used[recipient] = wraps.get(recipient) or _WRAP(keys, recipient, prekey, body)
         return used[recipient]
 
     service = house.services["bank-a"]
-    sealer = Sealer("bank-a", service._vault, service._signing, SeededRandomness("vectors"))
+    sealer = Sealer("bank-a", service._vault, Signer(service._signing), SeededRandomness("vectors"))
     with mock.patch.object(boxes, "wrap", wrap):
         batch = sealer.seal([seal_request(number, inline_grant=number == 1) for number in (1, 2, 3)], house.directory)
         plain = seal_request(5, recipients=("police-a",), compartments=(), body=b"", causation_id=b"c" * 16)
@@ -64,8 +65,13 @@ def seal_vectors(house: House, envelopes: list[bytes], wraps: dict[str, bytes]) 
         "signing_key_public": house.services["bank-a"].public_keys().signing_key.hex(),
         "hpke_wraps": {name: value.hex() for name, value in sorted(wraps.items())},
         "directory": house.document.hex(),
+        "prekeys_private": {name: _prekey(house, name).hex() for name in sorted(wraps)},
         "envelopes": [envelope.hex() for envelope in envelopes],
     }
+
+
+def _prekey(house: House, agency: str) -> bytes:
+    return house.services[agency]._prekey.private_bytes_raw()
 
 
 def open_vectors(house: House, envelopes: list[bytes]) -> list[dict[str, Any]]:
