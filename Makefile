@@ -77,7 +77,7 @@ ci: ## all of it on a clean clone with a new HOME, and the wheel installed alone
 ADD = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r
 
 bench: setup ## measure against rivals; prints a table and writes .lianfang/bench/latest.json
-	@$(ADD) deploy/locks/bench.txt || echo 'lianfang: pandas and frictionless cannot be installed: measured without' >&2
+	@$(ADD) deploy/locks/bench.txt || echo 'lianfang: the rivals cannot be installed: measured without them' >&2
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 soak: broker ## the long runs: 3,000 orders while processes are killed; every reader fuzzed
