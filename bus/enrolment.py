@@ -36,6 +36,7 @@ from schemas.v1 import federation_pb2
 
 Body = federation_pb2.DirectoryBody | federation_pb2.PolicyBundleBody
 MEMBER_FILE = "member.json"
+_OF_OTHER_SUITES = ("signing_key_ml_dsa_65", "signing_key_sm2", "prekey_x_wing")
 DOCUMENTS = {"directory": "directory.bin", "policy": "policy.bin"}
 _DAY_MS = 86_400_000
 SIGNING_KEY_LIFETIME_MS = 800 * _DAY_MS
@@ -107,6 +108,7 @@ def read_member(path: Path) -> PublicKeys:
             prekey_signature=bytes.fromhex(values["prekey_signature"]),
             log_vkey=values["log_vkey"],
             witness_vkey=values["witness_vkey"],
+            **{name: bytes.fromhex(values.get(name, "")) for name in _OF_OTHER_SUITES},
         )
     except (OSError, ValueError, KeyError, TypeError):
         raise Usage(
@@ -135,6 +137,8 @@ def member(public: PublicKeys, agency_type: str, name: str = "") -> federation_p
                 public_key=public.signing_key,
                 not_before_ms=begins,
                 not_after_ms=begins + SIGNING_KEY_LIFETIME_MS,
+                ml_dsa_65=public.signing_key_ml_dsa_65,
+                sm2=public.signing_key_sm2,
             )
         ],
         prekeys=[
@@ -144,6 +148,7 @@ def member(public: PublicKeys, agency_type: str, name: str = "") -> federation_p
                 not_before_ms=begins,
                 not_after_ms=public.prekey_not_after_ms,
                 signature=public.prekey_signature,
+                x_wing=public.prekey_x_wing,
             )
         ],
         log_vkey=public.log_vkey,
@@ -348,8 +353,10 @@ def _require_own_keys(directory: Path, config: NodeConfig, members: Directory) -
         raise Usage(f"{config.agency} is not in the directory", cure="have it added", code="LF-ENROL-NOT-MEMBER")
     listed = members.member(config.agency)
     if (
-        [bytes(key.public_key) for key in listed.signing_keys if not key.revoked] != [own.signing_key]
-        or [bytes(key.public_key) for key in listed.prekeys] != [own.prekey]
+        # Keys of the other suites too: a directory without them would make everybody use a weaker one.
+        [(key.public_key, key.ml_dsa_65, key.sm2) for key in listed.signing_keys if not key.revoked]
+        != [(own.signing_key, own.signing_key_ml_dsa_65, own.signing_key_sm2)]
+        or [(key.public_key, key.x_wing) for key in listed.prekeys] != [(own.prekey, own.prekey_x_wing)]
         or (listed.log_vkey, listed.witness_vkey) != (own.log_vkey, own.witness_vkey)
     ):
         raise Usage(
