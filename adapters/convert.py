@@ -21,7 +21,7 @@ from adapters.provenance import held_back, origin
 from adapters.readers import READERS
 from adapters.source_file import Given, whole
 from adapters.strangers import strangers_of
-from adapters.table import Likeness, Table, of_sheet, ranges_of, with_preamble
+from adapters.table import Likeness, Table, above_of, of_sheet, ranges_of, with_preamble
 from adapters.workbook import open_table
 
 Outcome = Converted | HeldBack
@@ -82,7 +82,9 @@ def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> I
 
 
 def _lineage(plan: Plan, table: Table, row: Row, record: int) -> tuple[Lineage, ...]:
-    return of_sheet(table, row.sheet, plan.lineage(row.cells, record, row.line, ranges_of(table, row), table.above))
+    return of_sheet(
+        table, row.sheet, plan.lineage(row.cells, record, row.line, ranges_of(table, row), above_of(table, row))
+    )
 
 
 _READERS = {"passport": passport.read, **dict.fromkeys(READERS, tree_map.read)}

@@ -21,7 +21,7 @@ from adapters.plan import Plan
 from adapters.profile import Profile
 from adapters.provenance import held_back
 from adapters.strangers import Strangers, strangers_of
-from adapters.table import Likeness, Table, of_sheet, ranges_of
+from adapters.table import Likeness, Table, above_of, of_sheet, ranges_of
 from schemas import checks
 
 BUFFERED_MAX = 65_536
@@ -133,7 +133,7 @@ def _lineage(plan: Plan, table: Table, lines: tuple[Row, ...], record: int) -> t
     found: list[Lineage] = []
     for number, row in enumerate(lines):
         for item in of_sheet(
-            table, row.sheet, plan.lineage(row.cells, record, row.line, ranges_of(table, row), table.above)
+            table, row.sheet, plan.lineage(row.cells, record, row.line, ranges_of(table, row), above_of(table, row))
         ):
             inside = "[0]" in item.field
             if inside or number == 0:

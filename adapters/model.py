@@ -1,9 +1,35 @@
 """What comes out of the adapters."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
+
+
+class Shared(NamedTuple):
+    """Where a text stands that cells of a workbook share."""
+
+    part: str
+    """The member of the archive, or the stream of an old .xls."""
+    number: int
+    """Which of the shared texts, from 0."""
+    start: int
+    """First byte in that member or stream."""
+    end: int
+    """One past the last byte."""
+
+
+class Spot(NamedTuple):
+    """Where a text stands, as the last parts of its lineage say it."""
+
+    start: int
+    end: int
+    part: str = ""
+    cell: str = ""
+    shared: Shared | None = None
+
+
+NOWHERE = Spot(-1, -1)
 
 
 class Lineage(NamedTuple):
@@ -26,6 +52,21 @@ class Lineage(NamedTuple):
     """First byte of its cell or element in the source; -1 where that is not known."""
     end: int = -1
     """One past the last byte."""
+    part: str = ""
+    """Workbooks: the member of the archive, or the stream of an old .xls, in which the bytes are counted once it is unpacked.
+    Empty where they are counted in the file."""
+    cell: str = ""
+    """Workbooks: the cell's reference, as B7."""
+    shared: Shared | None = None
+    """Workbooks: where the cell's text stands when it holds no text but the number of one."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it; what only workbooks have stands only there."""
+        whole = self._asdict()
+        shared = whole.pop("shared")
+        if not self.part:
+            del whole["part"], whole["cell"]
+        return {**whole, "shared": shared._asdict()} if shared is not None else whole
 
 
 class RowWarning(NamedTuple):

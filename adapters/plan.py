@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from adapters.amounts import TWO_CURRENCIES, decimals_of, read_currency, read_magnitude, read_money
 from adapters.errors import FileRefused, ProfileRefused, RowRefused
-from adapters.fills import checked, constant, filled, missing, several, to_number
+from adapters.fills import checked, constant, filled, missing, numbered, several, to_number
 from adapters.grounds import LOOK, Ground, grounds_of, names_asked, taken_from, with_text
 from adapters.kinds import (
     Notes,
@@ -33,7 +33,7 @@ from adapters.kinds import (
     refuse,
     tidy,
 )
-from adapters.model import Lineage
+from adapters.model import Lineage, Spot
 from adapters.moments import read_duration, read_instant
 from adapters.papers import paper_names, read_paper
 from adapters.phones import read_phone, read_tn
@@ -43,7 +43,8 @@ from adapters.verbs import Cells, Fill, chosen, signed, taken, unsigned, when, w
 from schemas import registry
 from schemas.errors import UnknownType
 
-Ranges = Sequence[tuple[int, int]]
+Ranges = Sequence[tuple[int, int] | Spot]
+"""Where the cells of a record stand."""
 Standing = tuple[int, int, int]
 """Line, first byte and end of a text."""
 NOWHERE: Mapping[int, Standing] = {}
@@ -289,17 +290,26 @@ def _step(
     read = taken(checked(read, verbs), verbs)
     nulls = frozenset(file.source.null)
     fill = several(read, places[0], verbs, nulls) if _is_list(path, leaf, verbs) else filled(read, places, verbs, nulls)
-    if verbs.parse.currency_from in columns:
-        fill = _with_currency(places, setting, columns[verbs.parse.currency_from])
-    if verbs.parse.negative is not None and verbs.parse.negative.source in columns:
-        with_sign = unsigned if kind == "magnitude" else signed
-        fill = with_sign(fill, columns[verbs.parse.negative.source], frozenset(verbs.parse.negative.among))
-    if verbs.parse.year_from in columns:
-        fill = with_year(fill, places[0], columns[verbs.parse.year_from], path)
+    fill = _looking(fill, places, setting, columns)
     fill = when(fill, verbs, columns)
     column = " + ".join(headers[place] for place in places)
     conditional = any(verb is not None for verb in (verbs.when, verbs.map, verbs.split)) or bool(verbs.take)
     return Step(fill, tuple(parents), name, path, column, places, kind, f"parse {kind}", conditional, verbs, grounds)
+
+
+def _looking(fill: Fill, places: tuple[int, ...], setting: Setting, columns: Mapping[str, int]) -> Fill:
+    """Return what fills a field with what it looks at beside its own cells: currency, order, sign, year."""
+    verbs = setting.verbs
+    if verbs.parse.currency_from in columns:
+        fill = _with_currency(places, setting, columns[verbs.parse.currency_from])
+    if verbs.parse.negative is not None and verbs.parse.negative.source in columns:
+        with_sign = unsigned if verbs.parse.kind == "magnitude" else signed
+        fill = with_sign(fill, columns[verbs.parse.negative.source], frozenset(verbs.parse.negative.among))
+    if verbs.numbered in columns:
+        fill = numbered(fill, places[0], columns[verbs.numbered])
+    if verbs.parse.year_from in columns:
+        fill = with_year(fill, places[0], columns[verbs.parse.year_from], setting.path)
+    return fill
 
 
 def _without_columns(file: ProfileFile, path: str, verbs: Mapping_, columns: Mapping[str, int]) -> Step:

@@ -59,14 +59,8 @@ def _seen(profile: Profile, data: bytes, outcome: Outcome, companions: Mapping[s
 
 def _field(outcome: Outcome, item: Lineage) -> dict[str, Any]:
     assert isinstance(outcome, Converted), "only a message has lineage"
-    return {
-        "field": item.field,
-        "verb": item.verb,
-        "line": item.line,
-        "column": item.column,
-        "raw": item.raw,
-        "value": plain(value_at(outcome.message, item.field)),
-    }
+    where = {key: value for key, value in item.as_json().items() if key != "record"}
+    return {**where, "value": plain(value_at(outcome.message, item.field))}
 
 
 def plain(value: Any) -> Any:

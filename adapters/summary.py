@@ -172,7 +172,7 @@ def json_line(converted: Converted) -> str:
     whole = {
         "type": converted.message.DESCRIPTOR.full_name,
         "message": MessageToDict(converted.message, preserving_proto_field_name=True),
-        "lineage": [item._asdict() for item in converted.lineage],
+        "lineage": [item.as_json() for item in converted.lineage],
         "warnings": [note._asdict() for note in converted.warnings],
     }
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))

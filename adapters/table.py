@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from adapters.errors import FileRefused, RowRefused
 from adapters.kinds import identifier, tidy
 from adapters.lines import RECORD_BYTES_MAX, TOO_LARGE, Cells, Row, cell_ranges, text_rows
-from adapters.model import Fit, Lineage
+from adapters.model import Fit, Lineage, Spot
 from adapters.profile import Profile, Source
 from adapters.source_file import Given
 
@@ -34,6 +34,16 @@ class Place(NamedTuple):
     line: int
     start: int = -1
     end: int = -1
+
+
+class Spots(Protocol):
+    """Says where the cells of a workbook stand in it."""
+
+    def of(self, row: Row) -> list[Spot]:
+        """Return where each cell of a row stands."""
+
+    def above(self, line: int, text: str) -> Spot:
+        """Return where a text stands that a row above the header holds."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,8 @@ class Table:
     """Workbooks of several sheets: of each the places of its columns, in its own order, and their headers there."""
     sums: deque[Cells] = field(default_factory=deque)
     """The last of the rows that are sums, once they have been passed over; kept where the dialect checks them."""
+    spots: Spots | None = None
+    """Workbooks: what says where cells stand."""
 
 
 def sums_of(source: Source) -> deque[Cells]:
@@ -164,9 +176,18 @@ def require_clean(texts: Iterable[str], what: str) -> None:
         )
 
 
-def ranges_of(table: Table, row: Row) -> Sequence[tuple[int, int]]:
-    """Return where the cells of a row stand in the file; none where they stand in no text."""
+def ranges_of(table: Table, row: Row) -> Sequence[tuple[int, int] | Spot]:
+    """Return where the cells of a row stand: in the text, or in the workbook; none where nobody can say."""
+    if table.spots is not None:
+        return table.spots.of(row)
     return cell_ranges(row.raw, table.encoding, table.delimiter, row.start) if row.start >= 0 else ()
+
+
+def above_of(table: Table, row: Row) -> Mapping[int, Any]:
+    """Return where those cells of a row stand that are made of lines above the header, by place: the line, then as of the others."""
+    if table.spots is None:
+        return table.above
+    return {at: (line, *table.spots.above(line, row.cells[at])) for at, (line, _, _) in table.above.items()}
 
 
 def of_sheet(table: Table, sheet: str, lineage: tuple[Lineage, ...]) -> tuple[Lineage, ...]:

@@ -20,12 +20,14 @@ from typing import NamedTuple
 from adapters.errors import FileRefused, RowRefused
 from adapters.kinds import identifier, tidy
 from adapters.lines import CELL_CHARACTERS_MAX, Row
-from adapters.model import Fit
+from adapters.model import NOWHERE, Fit, Spot
 from adapters.profile import Profile, Source
 from adapters.profile import Sheet as Rule
 from adapters.source_file import Given, head_of, whole
 from adapters.table import COLUMNS_MAX, NOTE, Place, Table, fit_of, read_table, require_clean, sums_of
-from adapters.workbook_file import MARK_BYTES, Cells, Sheet, is_workbook, sheets_of
+from adapters.workbook_file import MARK_BYTES, ZIP_MARK, Cells, Sheet, is_workbook, sheets_of
+from adapters.workbook_places import XlsxPlaces
+from adapters.xls_places import XlsPlaces
 
 _SHOWN_MAX = 12
 _NOTES_WITHIN = 1001
@@ -42,19 +44,24 @@ class _Part(NamedTuple):
     columns: dict[str, int]
     needed: tuple[int, ...]
     header_row: int
-    rows: list[Cells]
+    sheet: Sheet
+
+    @property
+    def rows(self) -> list[Cells]:
+        """The rows of the sheet, from its first."""
+        return self.sheet.rows
 
 
 def open_table(given: Given, source: Source) -> Table:
     """Read a table from a workbook or from text. FileRefused, also when a sheet with rows is none of the dialect's."""
     if is_workbook(head_of(given, MARK_BYTES)):
         if source.format == "xlsx":
-            return table_of(sheets_of(whole(given)), source)
+            return table_of(sheets_of(whole(given)), source, given)
         sheets: list[Sheet] = []
         with suppress(FileRefused):
             sheets = sheets_of(whole(given))
         if any(map(_of_our_making, sheets)):
-            return table_of(sheets, source)
+            return table_of(sheets, source, given)
     return read_table(given, source)
 
 
@@ -87,12 +94,12 @@ class Opened:
             if not is_workbook(self._data):
                 return fit_of(profile, read_table(self._data, source))
             parts, _ = _sorted_out(self.sheets, source)
-            return fit_of(profile, _table_of(parts, source)) if parts else None
+            return fit_of(profile, _table_of(parts, source, self._data)) if parts else None
         except FileRefused:
             return None
 
 
-def table_of(sheets: Sequence[Sheet], source: Source) -> Table:
+def table_of(sheets: Sequence[Sheet], source: Source, given: Given) -> Table:
     """Return the table that sheets make. FileRefused."""
     parts, strangers = _sorted_out(sheets, source)
     if strangers:
@@ -105,10 +112,10 @@ def table_of(sheets: Sequence[Sheet], source: Source) -> Table:
             cure="one of them may be a copy of the other: keep the sheet that the system exported",
             code="LF-FILE-SHEET",
         )
-    return _table_of(parts, source)
+    return _table_of(parts, source, given)
 
 
-def _table_of(parts: list[_Part], source: Source) -> Table:
+def _table_of(parts: list[_Part], source: Source, given: Given) -> Table:
     headers, columns, places = _layout(parts, source)
     sums = sums_of(source)
     rows = _rows(parts, source, len(headers), places, sums)
@@ -118,7 +125,52 @@ def _table_of(parts: list[_Part], source: Source) -> Table:
         part.name: {at: part.headers[place] for place, at in where} for part, where in zip(parts, places, strict=True)
     }
     shown = sheets if source.sheet else {}
-    return Table(headers, columns, rows, line_of(headers), above, standing, sheets=shown, sums=sums)
+    spots = _Standing(given, parts, places, len(headers), names_sheet=bool(source.sheet_column))
+    return Table(headers, columns, rows, line_of(headers), above, standing, sheets=shown, sums=sums, spots=spots)
+
+
+class _Standing:
+    """Says where the cells of a table stand in the workbook."""
+
+    def __init__(
+        self, given: Given, parts: list[_Part], places: list[list[tuple[int, int]]], width: int, *, names_sheet: bool
+    ) -> None:
+        self._given, self._width, self._names_sheet = given, width, names_sheet
+        self._parts = {part.name: (part, where) for part, where in zip(parts, places, strict=True)}
+        self._first = parts[0].name
+        self._told: dict[tuple[int, str], Spot] = {}
+        self._tops: dict[str, dict[int, list[tuple[int, int]]]] = {}
+
+    @cached_property
+    def _file(self) -> XlsxPlaces | XlsPlaces:
+        kind = XlsxPlaces if head_of(self._given, len(ZIP_MARK)) == ZIP_MARK else XlsPlaces
+        return kind(self._given)
+
+    def of(self, row: Row) -> list[Spot]:
+        """Return where each cell of a row stands; of a merged range it is the cell that holds its text."""
+        part, where = self._parts[row.sheet or self._first]
+        spots = [NOWHERE] * self._width
+        for place, at in where:
+            if row.cells[at].strip():
+                line = self._holder(part, row.line, place)
+                spots[at] = self._file.of(part.name, line, place, row.cells[at])
+        if self._names_sheet:
+            spots[-1] = self._file.sheet(part.name)
+        return spots
+
+    def above(self, line: int, text: str) -> Spot:
+        """Return where a text stands that a row above the header holds."""
+        if (line, text) not in self._told:
+            self._told[line, text] = self._file.holding(self._first, line, text)
+        return self._told[line, text]
+
+    def _holder(self, part: _Part, line: int, place: int) -> int:
+        if part.name not in self._tops:
+            tops = self._tops[part.name] = {}
+            for (top, left), (bottom, _) in part.sheet.merged:
+                tops.setdefault(left, []).append((top + 1, bottom + 1))
+        ranges = self._tops[part.name].get(place, ())
+        return next((top for top, bottom in ranges if top <= line <= bottom), line)
 
 
 def _above(part: _Part) -> tuple[str, ...]:
@@ -166,9 +218,8 @@ def _with_header(sheet: Sheet, rule: Rule | None, source: Source) -> _Part | Non
             require_clean(headers, f"the header of the sheet {sheet.name}")
             columns = _columns(headers, names, sheet.name)
             needed = tuple(columns[name] for name in required)
-            return _Part(
-                sheet.name, rule.kind if rule is not None else "", headers, columns, needed, number, sheet.rows
-            )
+            kind = rule.kind if rule is not None else ""
+            return _Part(sheet.name, kind, headers, columns, needed, number, sheet)
     return None
 
 

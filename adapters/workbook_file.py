@@ -14,11 +14,14 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from adapters.errors import FileRefused
-from adapters.xls_extent import ErrorCell, errors_in_xls, extent_of_xls
+from adapters.xls_extent import ErrorCell, errors_in_xls
+from adapters.xls_guard import guarded
 
 ZIP_MARK = b"PK\x03\x04"
 OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -39,17 +42,23 @@ _CHUNK_BYTES = 1 << 20
 _EXACT_BELOW = 10**15
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _KEPT = re.compile(
-    r"\[Content_Types\]\.xml|_rels/\.rels|xl/(?:_rels/)?[^/]+\.(?:xml|rels)|xl/worksheets/(?:_rels/)?[^/]+"
+    r"\[Content_Types\]\.xml|_rels/\.rels|xl/(?:_rels/)?(?!calcChain)[^/]+\.(?:xml|rels)|xl/worksheets/(?:_rels/)?[^/]+"
 )
 """Parts of the archive that hold cells, or lead to them."""
 _SHEET_PART = re.compile(r"xl/worksheets/[^/]+\.xml", re.IGNORECASE)
 _REFERENCE = re.compile(rb"""\br\s*=\s*["']([A-Za-z]{0,8})([0-9]{1,12})["']""")
+_COUNT = re.compile(rb"""uniqueCount\s*=\s*["']?\s*\+?([0-9]{1,40})""")
+_ROW = re.compile(rb"<(?:[A-Za-z0-9_.-]+:)?row[\s/>]")
+_CELL = re.compile(rb"<(?:[A-Za-z0-9_.-]+:)?c[\s/>]")
+_CELL_WITH_PLACE = re.compile(rb"""<(?:[A-Za-z0-9_.-]+:)?c\s(?:[^>"']|"[^"]*"|'[^']*')*?\br\s*=\s*["'][A-Za-z]""")
 _ERROR_CELL = re.compile(rb"""(<(?:[A-Za-z]+:)?c\s(?:[^>]*\s)?t\s*=\s*)["']e["']""")
 """A cell that holds an error, such as #DIV/0!: it is read as that text, for the reader would make it empty."""
 _A = ord("A") - 1
 _NO_ERRORS: Mapping[int, list[ErrorCell]] = {}
 
 Cells = list[str]
+Merged = tuple[tuple[int, int], tuple[int, int]]
+"""First and last cell of a range: row and column of each, from 0."""
 
 
 class Sheet(NamedTuple):
@@ -57,6 +66,8 @@ class Sheet(NamedTuple):
 
     name: str
     rows: list[Cells]
+    merged: Sequence[Merged] = ()
+    """Ranges that are one cell."""
 
 
 def is_workbook(data: bytes) -> bool:
@@ -71,29 +82,19 @@ def sheets_of(data: bytes) -> list[Sheet]:
     if data.startswith(OLE_MARK):
         if _ENCRYPTED in data:
             raise _encrypted()
-        extents = extent_of_xls(data)
-        if extents is None:
+        safe = guarded(data)
+        if safe is None:
             raise _damaged()
-        _check_extents(extents)
-        return _read(data, errors_in_xls(data))
+        _check_extents(safe.extents)
+        return _read(safe.file, errors_in_xls(safe.stream))
     return _read(_repacked(data))
 
 
 def _read(data: bytes, errors: Mapping[int, list[ErrorCell]] = _NO_ERRORS) -> list[Sheet]:
-    from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum  # noqa: PLC0415 - slow to load
+    from python_calamine import CalamineError, PasswordError  # noqa: PLC0415 - slow to load
 
     try:
-        book = CalamineWorkbook.from_filelike(io.BytesIO(data))
-        found = []
-        for number, one in enumerate(book.sheets_metadata[: SHEETS_MAX + 1]):
-            if one.typ == SheetTypeEnum.WorkSheet:
-                sheet = book.get_sheet_by_name(one.name)
-                rows = [[_text(value) for value in row] for row in sheet.to_python(skip_empty_area=False)]
-                for cell in errors.get(number, ()):
-                    if cell.row < len(rows) and cell.column < len(rows[cell.row]):
-                        rows[cell.row][cell.column] = cell.text
-                _fill_merged(rows, sheet.merged_cell_ranges or [])
-                found.append(Sheet(one.name, rows))
+        return _sheets(data, errors)
     except PasswordError as error:
         raise _encrypted() from error
     except (CalamineError, ValueError, OverflowError, OSError) as error:
@@ -102,8 +103,27 @@ def _read(data: bytes, errors: Mapping[int, list[ErrorCell]] = _NO_ERRORS) -> li
         if type(error).__name__ == "PanicException":  # the reader is written in Rust; its own faults come out as this
             raise _damaged() from error
         raise
-    if len(book.sheets_metadata) > SHEETS_MAX:
+
+
+def _sheets(data: bytes, errors: Mapping[int, list[ErrorCell]]) -> list[Sheet]:
+    from python_calamine import CalamineWorkbook, SheetTypeEnum  # noqa: PLC0415 - slow to load
+
+    book = CalamineWorkbook.from_filelike(io.BytesIO(data))
+    if len(book.sheet_names) > SHEETS_MAX:
         raise _beyond(f"has more than {SHEETS_MAX} sheets")
+    if len(set(book.sheet_names)) < len(book.sheet_names):
+        raise _twice("two sheets of one name")
+    found = []
+    for number, one in enumerate(book.sheets_metadata):
+        if one.typ == SheetTypeEnum.WorkSheet:
+            sheet = book.get_sheet_by_name(one.name)
+            rows = [[_text(value) for value in row] for row in sheet.to_python(skip_empty_area=False)]
+            for cell in errors.get(number, ()):
+                if cell.row < len(rows) and cell.column < len(rows[cell.row]):
+                    rows[cell.row][cell.column] = cell.text
+            merged = sheet.merged_cell_ranges or []
+            _fill_merged(rows, merged)
+            found.append(Sheet(one.name, rows, merged))
     return [sheet for sheet in found if any(any(map(str.strip, row)) for row in sheet.rows)]
 
 
@@ -147,7 +167,7 @@ def _moment(value: dt.datetime) -> str:
     return value.isoformat(" ", "milliseconds" if value.microsecond else "seconds")
 
 
-def _fill_merged(rows: list[Cells], ranges: list[tuple[tuple[int, int], tuple[int, int]]]) -> None:
+def _fill_merged(rows: list[Cells], ranges: Sequence[Merged]) -> None:
     for (top, left), (bottom, _) in ranges:
         if top < len(rows) and left < len(rows[top]):
             for row in rows[top + 1 : bottom + 1]:
@@ -177,15 +197,18 @@ def _kept(archive: zipfile.ZipFile) -> bytes:
     out, left, extents = io.BytesIO(), UNPACKED_BYTES_MAX, []
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as kept:
         for part in parts:
-            if not _KEPT.fullmatch(part.filename) or part.filename not in names:
+            if not _KEPT.fullmatch(part.filename):
                 continue
-            names.discard(part.filename)  # of two parts with one name the first is read
+            if part.filename not in names:
+                raise _twice(f"two parts called {part.filename}")
+            names.discard(part.filename)
             if part.flag_bits & 1:
                 raise _encrypted()
             content = b"".join(_unpacked(archive, part, left))
             left -= len(content)
+            _check_counts(content)
+            extents.append(_extent(content))  # of every part: a sheet may lie anywhere
             if _SHEET_PART.fullmatch(part.filename):
-                extents.append(_extent(content))
                 content = _ERROR_CELL.sub(rb'\1"str"', content)
             kept.writestr(zipfile.ZipInfo(part.filename), content)
     _check_extents(extents)
@@ -205,20 +228,34 @@ def _unpacked(archive: zipfile.ZipFile, part: zipfile.ZipInfo, left: int) -> Ite
 
 
 def _extent(content: bytes) -> tuple[int, int]:
-    """Return the furthest row and column that a sheet names: the reader makes room for the whole rectangle."""
-    rows = columns = 1
+    """Return the furthest row and column that a part names: the reader makes room for the whole rectangle.
+
+    A row or cell that does not say where it is follows the one before.
+    """
+    rows = columns = 0
     for letters, digits in set(_REFERENCE.findall(content)):
         rows = max(rows, int(digits))
         column = 0
         for letter in letters.upper():
             column = column * 26 + letter - _A
         columns = max(columns, column)
+    places = [found.start() for found in _CELL.finditer(content)]
+    if len(places) > len(_CELL_WITH_PLACE.findall(content)):
+        begins = [found.start() for found in _ROW.finditer(content)]
+        rows += len(begins)
+        ends = [bisect_left(places, begin) for begin in (*begins, len(content))]
+        columns += max((after - before for before, after in pairwise(ends)), default=len(places))
     return rows, max(columns, 1)
 
 
+def _check_counts(content: bytes) -> None:
+    """Refuse a part that says of more texts than it can have: the reader makes room for as many."""
+    counts = (int(found[1]) for found in _COUNT.finditer(content))
+    if max(counts, default=0) > len(content):
+        raise _beyond("says of more shared texts than it has")
+
+
 def _check_extents(extents: list[tuple[int, int]]) -> None:
-    if len(extents) > SHEETS_MAX:
-        raise _beyond(f"has more than {SHEETS_MAX} sheets")
     if sum(rows * columns for rows, columns in extents) > CELLS_MAX:
         raise _beyond(f"spans more than {CELLS_MAX} cells")
 
@@ -236,6 +273,14 @@ def _encrypted() -> FileRefused:
         "the workbook is encrypted with a password",
         cure="open it, remove the password, and save it again",
         code="LF-FILE-ENCRYPTED",
+    )
+
+
+def _twice(what: str) -> FileRefused:
+    return FileRefused(
+        f"the workbook has {what}: programs differ in which of them they read",
+        cure="open it in a spreadsheet, look that nothing is missing, and save it again as .xlsx",
+        code="LF-FILE-WORKBOOK-DAMAGED",
     )
 
 

@@ -1,7 +1,7 @@
-"""How far the sheets of an old .xls reach, before anything makes room for them ([MS-CFB], [MS-XLS]), and where errors stand.
+"""The workbook stream of an old .xls ([MS-CFB], [MS-XLS]): sheets, places of cells, and which of them hold an error.
 
-The compound file is walked sector by sector, its workbook stream record by record; nothing but places of cells is read, and
-which of them hold an error, such as #DIV/0!: the reader of workbooks makes those empty.
+The compound file is walked sector by sector, its workbook stream record by record. Errors, such as #DIV/0!, are looked for
+because the reader of workbooks makes them empty.
 """
 
 import struct
@@ -14,15 +14,15 @@ _FREE = 0xFFFFFFFA
 """Sector numbers from here on are no sectors ([MS-CFB] 2.1)."""
 _SMALL_STREAM_BYTES = 4096
 _MINI_BYTES = 64
-_BOF = (0x0009, 0x0209, 0x0409, 0x0809)
-_CELLS = frozenset((0x0001, 0x0002, 0x0003, 0x0004, 0x0005, 0x0006, 0x0201, 0x0202, 0x0203, 0x0204, 0x0205, 0x0206,
+BEGINS = (0x0009, 0x0209, 0x0409, 0x0809)
+CELLS = frozenset((0x0001, 0x0002, 0x0003, 0x0004, 0x0005, 0x0006, 0x0201, 0x0202, 0x0203, 0x0204, 0x0205, 0x0206,
                     0x0406, 0x027E, 0x007E, 0x00FD, 0x00D6, 0x0104))  # fmt: skip
 """Records that begin with the row and the column of one cell ([MS-XLS] 2.3)."""
-_RANGES = frozenset((0x00BD, 0x00BE))
+RANGES = frozenset((0x00BD, 0x00BE))
 """MulRk and MulBlank: row, first column, …, last column."""
 
 
-_EOF, _SHEET, _FORMULA, _BOOLEAN = 0x000A, 0x0085, 0x0006, 0x0205
+_EOF, SHEET, _FORMULA, _BOOLEAN = 0x000A, 0x0085, 0x0006, 0x0205
 _ERRORS = {0x00: "#NULL!", 0x07: "#DIV/0!", 0x0F: "#VALUE!", 0x17: "#REF!", 0x1D: "#NAME?", 0x24: "#NUM!", 0x2A: "#N/A"}
 _IS_ERROR = 2
 
@@ -36,25 +36,36 @@ class ErrorCell(NamedTuple):
     text: str
 
 
-def errors_in_xls(data: bytes) -> dict[int, list[ErrorCell]]:
-    """Return the cells that hold an error, by sheet, of a workbook that can be walked."""
-    stream = _workbook_stream(data)
+class Boundary(NamedTuple):
+    """A sheet as the workbook lists it."""
+
+    number: int
+    """Which of the sheets, from 0."""
+    name: str
+    start: int
+    """First byte of the record that lists it, in the workbook stream."""
+    end: int
+
+
+class Record(NamedTuple):
+    """A record of a sheet: where it begins in the workbook stream, its kind, and the length of its body."""
+
+    sheet: Boundary
+    start: int
+    kind: int
+    length: int
+
+
+def errors_in_xls(stream: bytes) -> dict[int, list[ErrorCell]]:
+    """Return the cells of a workbook stream that hold an error, by sheet."""
     found: dict[int, list[ErrorCell]] = {}
-    for cell in _errors(stream) if stream is not None else ():
+    for cell in _errors(stream):
         found.setdefault(cell.sheet, []).append(cell)
     return found
 
 
-def extent_of_xls(data: bytes) -> list[tuple[int, int]] | None:
-    """Return how many rows and columns each part of the workbook spans; None when it cannot be walked."""
-    try:
-        stream = _workbook_stream(data)
-    except (struct.error, IndexError, ValueError):
-        return None
-    return _extents(stream) if stream is not None else None
-
-
-def _workbook_stream(data: bytes) -> bytes | None:
+def workbook_stream(data: bytes) -> tuple[str, bytes] | None:
+    """Return the stream in which a workbook stands, with its name; None when there is none, or it is cut off."""
     shift = struct.unpack_from("<H", data, 30)[0]
     if shift not in (9, 12):
         return None
@@ -69,7 +80,8 @@ def _workbook_stream(data: bytes) -> bytes | None:
             start, length = struct.unpack_from("<II", entry, 116)
             whole = length >= _SMALL_STREAM_BYTES
             stream = b"".join(_chain(data, size, fat, start)) if whole else _small_stream(data, size, fat, root, start)
-            return stream[:length] if len(stream) >= length else None  # a file that was cut off lacks its last rows
+            cut_off = len(stream) < length  # such a file lacks its last rows
+            return (name, stream[:length]) if not cut_off else None
     return None
 
 
@@ -113,45 +125,41 @@ def _small_stream(data: bytes, size: int, fat: list[int], root: bytes, start: in
     return b"".join(found)
 
 
-def _extents(stream: bytes) -> list[tuple[int, int]]:
-    """Walk the records; each beginning of a substream (BOF) begins a sheet."""
-    found: list[tuple[int, int]] = []
-    at, rows, columns = 0, 0, 0
-    while at + 4 <= len(stream):
-        kind, length = struct.unpack_from("<HH", stream, at)
-        body = stream[at + 4 : at + 4 + length]
-        at += 4 + length
-        if kind in _BOF:
-            found.append((rows, columns))
-            rows = columns = 0
-        elif kind in _CELLS and len(body) >= 4:  # noqa: PLR2004 - row and column
-            row, column = struct.unpack_from("<HH", body)
-            rows, columns = max(rows, row + 1), max(columns, column + 1)
-        elif kind in _RANGES and len(body) >= 6:  # noqa: PLR2004 - row, first and last column
-            row, column = struct.unpack_from("<H", body)[0], struct.unpack_from("<H", body, len(body) - 2)[0]
-            rows, columns = max(rows, row + 1), max(columns, column + 1)
-    return [*found, (rows, columns)]
-
-
-def _errors(stream: bytes) -> Iterator[ErrorCell]:
-    """Walk the records again; charts inside a sheet have a beginning and an end of their own."""
-    sheets: dict[int, int] = {}
+def records_of(stream: bytes) -> Iterator[Record]:
+    """Walk the records again, with the sheet of each; charts inside a sheet have a beginning and an end of their own."""
+    sheets: dict[int, Boundary] = {}
     open_parts: list[int] = []
     at = 0
     while at + 4 <= len(stream):
         kind, length = struct.unpack_from("<HH", stream, at)
         begin, at = at, at + 4 + length
-        if kind in _BOF:
+        if kind in BEGINS:
             open_parts.append(begin)
         elif kind == _EOF and open_parts:
             open_parts.pop()
-        elif kind == _SHEET and length >= 4 and at <= len(stream):  # noqa: PLR2004 - where its part begins
-            sheets[struct.unpack_from("<I", stream, begin + 4)[0]] = len(sheets)
-        elif kind in (_FORMULA, _BOOLEAN) and len(open_parts) == 1 and open_parts[0] in sheets:
-            text = _error_text(kind, stream[begin + 4 : at])
-            if text:
-                row, column = struct.unpack_from("<HH", stream, begin + 4)
-                yield ErrorCell(sheets[open_parts[0]], row, column, text)
+        elif kind == SHEET and length >= 8 and at <= len(stream):  # noqa: PLR2004 - where its part begins, and a name
+            (place,) = struct.unpack_from("<I", stream, begin + 4)
+            sheets[place] = Boundary(len(sheets), _name(stream[begin + 10 : at]), begin, at)
+        elif len(open_parts) == 1 and open_parts[0] in sheets and at <= len(stream):
+            yield Record(sheets[open_parts[0]], begin, kind, length)
+
+
+def _errors(stream: bytes) -> Iterator[ErrorCell]:
+    for record in records_of(stream):
+        if record.kind not in (_FORMULA, _BOOLEAN):
+            continue
+        body = stream[record.start + 4 : record.start + 4 + record.length]
+        text = _error_text(record.kind, body)
+        if text:
+            row, column = struct.unpack_from("<HH", body)
+            yield ErrorCell(record.sheet.number, row, column, text)
+
+
+def _name(body: bytes) -> str:
+    """Return a sheet's name ([MS-XLS] 2.5.240): its length, how wide its letters are, the letters."""
+    length, wide = body[0], body[1] & 1
+    letters = body[2 : 2 + length * (1 + wide)]
+    return letters.decode("utf-16-le" if wide else "latin-1", "replace")
 
 
 def _error_text(kind: int, body: bytes) -> str:

@@ -79,6 +79,8 @@ def _previewed(seen: dict[str, Any]) -> Iterator[str]:
             ("field", "verb", "column", "value"),
             [(item["field"], item["verb"], item["column"] or "-", _value(item["value"])) for item in seen["fields"]],
         )
+        placed = [(item["field"], place) for item in seen["fields"] if (place := _place(item))]
+        yield from ["", *show.table(("field", "where it stands in the file"), placed)] if placed else []
     for item in seen["not_carried"]:
         yield from show.wrapped(f"not carried: column {item['column']}, line {item['line']}: {item['why']}")
     for item in seen["warnings"]:
@@ -86,6 +88,19 @@ def _previewed(seen: dict[str, Any]) -> Iterator[str]:
     if refused := seen["refused"]:
         yield from show.wrapped(f"refused: {refused['code']}: {refused['cause']}")
         yield from show.wrapped(f"cure: {refused['cure']}")
+
+
+def _place(item: dict[str, Any]) -> str:
+    """Return where a field's text stands, as an auditor looks it up: of a workbook in which member, and in which cell."""
+    names = f"{item.get('part', '')} {item.get('cell', '')}".strip()
+    where = ", ".join(word for word in (names, _bytes(item)) if word)
+    if shared := item.get("shared"):
+        return f"{where}; {shared['part']} text {shared['number']}, {_bytes(shared)}"
+    return where
+
+
+def _bytes(item: dict[str, Any]) -> str:
+    return f"bytes {item['start']} to {item['end']}" if item["start"] >= 0 else ""
 
 
 def _value(value: Any) -> str:

@@ -18,7 +18,7 @@ from adapters.errors import FileRefused
 from adapters.model import Converted, HeldBack
 from adapters.workbook import open_table
 from adapters.workbook_file import sheets_of
-from adapters.xls_extent import extent_of_xls
+from adapters.xls_guard import guarded
 from tests.adapters.xls_files import DIVISION, OF_FORMULA, xls
 
 ACCOUNT = "6299990000001000011"
@@ -387,7 +387,7 @@ def test_an_old_workbook_is_read_wherever_its_stream_lies(small):
 def test_the_far_corner_of_an_old_workbook_is_found_before_room_is_made_for_it(small):
     """Sixteen million cells for two numbers: refused; half as many rows are within the limit."""
     assert refused(xls((0, 0, 1.0), (65535, 255, 1.0), small=small)).code == "LF-FILE-WORKBOOK-LIMIT"
-    assert extent_of_xls(xls((0, 0, 1.0), (31_249, 255, 1.0), small=small))[-1] == (31_250, 256)
+    assert guarded(xls((0, 0, 1.0), (31_249, 255, 1.0), small=small)).extents[-1] == (31_250, 256)
     assert workbook_file.CELLS_MAX == 31_250 * 256
 
 
@@ -422,7 +422,7 @@ def test_a_chain_of_sectors_that_goes_in_a_circle_ends():
     whole = bytearray(xls((0, 0, 1.5)))
     last = 512 + 4 * (2 + 4096 // 512 - 1)
     whole[last : last + 4] = (2).to_bytes(4, "little")
-    assert extent_of_xls(bytes(whole)) is not None
+    assert guarded(bytes(whole)) is not None
 
 
 @pytest.mark.parametrize("small", [False, True])

@@ -1,4 +1,4 @@
-"""Old workbooks for the tests, written byte by byte ([MS-CFB], [MS-XLS]): numbers and errors in cells, nothing else."""
+"""Old workbooks for the tests, written byte by byte ([MS-CFB], [MS-XLS]): numbers, errors and shared texts in cells, nothing else."""
 
 import struct
 
@@ -10,9 +10,18 @@ DIVISION, OF_FORMULA = b"\x07\x01", b"\x02\x00\x07\x00\x00\x00\xff\xff"
 """#DIV/0! as a cell's value, and as what a formula came to."""
 
 
-def xls(*cells: tuple[int, int, float | bytes], small: bool = False) -> bytes:
-    """Return an .xls of one sheet; each cell is row, column, number or one of the errors above. A small one lies in the compound file's mini stream."""
-    stream = _stream(cells)
+Value = float | bytes | str
+
+
+def xls(
+    *cells: tuple[int, int, Value], small: bool = False, piece: int = 8000, extra: bytes = b"", listed: bytes = b""
+) -> bytes:
+    """Return an .xls of one sheet; each cell is row, column, and a number, a text or one of the errors above.
+
+    A small one lies in the compound file's mini stream. `piece`: most bytes of a record of shared texts. `extra`: records before
+    the cells; `listed`: records behind the list of sheets.
+    """
+    stream = _stream(cells, piece, extra, listed)
     if small:
         assert len(stream) < _SMALL
         stream = stream.ljust(-(-len(stream) // _MINI) * _MINI, b"\0")
@@ -20,27 +29,51 @@ def xls(*cells: tuple[int, int, float | bytes], small: bool = False) -> bytes:
     return _compound(stream.ljust(max(_SMALL, -(-len(stream) // _SECTOR) * _SECTOR), b"\0"), small=False)
 
 
-def _record(kind: int, body: bytes) -> bytes:
+def record(kind: int, body: bytes) -> bytes:
+    """Return a record of the workbook stream."""
     return struct.pack("<HH", kind, len(body)) + body
 
 
-def _cell(row: int, column: int, value: float | bytes) -> bytes:
+def _cell(row: int, column: int, value: Value, texts: list[str]) -> bytes:
     place = struct.pack("<HHH", row, column, 0)
+    if isinstance(value, str):
+        return record(0x00FD, place + struct.pack("<I", texts.index(value)))
     if value == DIVISION:
-        return _record(0x0205, place + DIVISION)
+        return record(0x0205, place + DIVISION)
     if value == OF_FORMULA:
-        return _record(0x0006, place + OF_FORMULA + struct.pack("<HIH", 0, 0, 0))
+        return record(0x0006, place + OF_FORMULA + struct.pack("<HIH", 0, 0, 0))
     assert not isinstance(value, bytes)
-    return _record(0x0203, place + struct.pack("<d", value))
+    return record(0x0203, place + struct.pack("<d", value))
 
 
-def _stream(cells: tuple[tuple[int, int, float | bytes], ...]) -> bytes:
+def _shared(texts: list[str], piece: int) -> bytes:
+    """Return the table of shared texts: a text that does not fit goes on in a further record, which says its width anew."""
+    bodies, room = [struct.pack("<II", len(texts), len(texts))], piece - 8
+    for text in texts:
+        wide = not text.isascii()
+        letters = text.encode("utf-16-le" if wide else "ascii")
+        if room < 5:
+            bodies, room = [*bodies, b""], piece
+        bodies[-1] += struct.pack("<HB", len(text), wide)
+        room -= 3
+        while letters:
+            if room < 1 + wide:
+                bodies, room = [*bodies, bytes([wide])], piece - 1
+            taken = min(room - room % (1 + wide), len(letters))
+            bodies[-1] += letters[:taken]
+            letters, room = letters[taken:], room - taken
+    return b"".join(record(0x003C if number else 0x00FC, body) for number, body in enumerate(bodies))
+
+
+def _stream(cells: tuple[tuple[int, int, Value], ...], piece: int, extra: bytes, listed: bytes) -> bytes:
     begin = struct.pack("<HHHHII", 0x0600, 0x0005, 0x0DBB, 0x07CC, 0, 6)
-    size = len(_record(0x0809, begin)) + 4 + 9 + 4
-    sheets = _record(0x0085, struct.pack("<IBBBB", size, 0, 0, 1, 0) + b"S")
-    numbers = b"".join(_cell(*cell) for cell in cells)
-    sheet = _record(0x0809, begin[:2] + b"\x10\0" + begin[4:]) + numbers + _record(0x000A, b"")
-    whole = _record(0x0809, begin) + sheets + _record(0x000A, b"")
+    texts = list(dict.fromkeys(value for _, _, value in cells if isinstance(value, str)))
+    shared = _shared(texts, piece) if texts else b""
+    size = len(record(0x0809, begin)) + 4 + 9 + len(listed) + len(shared) + 4
+    sheets = record(0x0085, struct.pack("<IBBBB", size, 0, 0, 1, 0) + b"S")
+    numbers = b"".join(_cell(*cell, texts) for cell in cells)
+    sheet = record(0x0809, begin[:2] + b"\x10\0" + begin[4:]) + extra + numbers + record(0x000A, b"")
+    whole = record(0x0809, begin) + sheets + listed + shared + record(0x000A, b"")
     assert len(whole) == size, "the sheet begins where the list of sheets says"
     return whole + sheet
 
