@@ -7,7 +7,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from adapters.kinds import Notes, Read, refuse, tidy
 from adapters.profile import Mapping_
-from adapters.tree import texts_of
+from adapters.tree import Several, texts_of
 from adapters.verbs import FORM, Cells, Fill
 
 
@@ -91,6 +91,37 @@ def _joined(read: Read, places: tuple[int, ...], verbs: Mapping_, nulls: frozens
         return None
 
     return fill
+
+
+def numbered(fill: Fill, place: int, numbers: int) -> Fill:
+    """The verb numbered: the texts of a cell come in the order of their numbers, whatever their order in the file."""
+
+    def fill_in_order(cells: Cells, notes: Notes) -> Any:
+        texts, said = texts_of(cells[place]), [tidy(one) for one in texts_of(cells[numbers])]
+        if len(texts) == 1 and said in ([""], ["1"]):
+            return fill(cells, notes)
+        if len(texts) != len(said) or not all(one.isascii() and one.isdecimal() for one in said):
+            raise refuse((_PARTS, "stands in parts of which not each has its number", _WHOLE))
+        order = [int(one) for one in said]
+        if sorted(order) != list(range(1, len(order) + 1)):
+            raise refuse((_PARTS, f"stands in {len(order)} numbered parts, and {_gap(order)}", _WHOLE))
+        in_order = list(cells)
+        in_order[place] = Several(tuple(text for _, text in sorted(zip(order, texts, strict=True))))
+        return fill(in_order, notes)
+
+    return fill_in_order
+
+
+_PARTS = "LF-ROW-PARTS"
+_WHOLE = "have whoever sent it send it again, with all parts of the text, each with its own number from 1 on"
+
+
+def _gap(order: list[int]) -> str:
+    """Return what is wrong with the numbers of parts."""
+    twice = next((one for one in order if order.count(one) > 1), None)
+    if twice is not None:
+        return f"there are two of the number {twice}"
+    return f"there is none of the number {next(one for one in range(1, len(order) + 1) if one not in order)}"
 
 
 def several(read: Read, place: int, verbs: Mapping_, nulls: frozenset[str]) -> Fill:

@@ -46,6 +46,7 @@ def grounds_of(verbs: Mapping_, columns: Mapping[str, int]) -> tuple[Ground, ...
             ("currency", ".currency", parse.currency_from),
             ("sign", "", sign),
             ("year", "", parse.year_from),
+            ("order", "", verbs.numbered),
         ):
             if name in columns:
                 found.append(Ground(verb, part, _always((name,), columns), alone=False))

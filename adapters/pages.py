@@ -217,6 +217,8 @@ def _reading(verbs: Mapping_) -> list[str]:
     parse, steps = verbs.parse, list[str]()
     if not isinstance(verbs.source, str):
         steps.append(f"join {_code(verbs.join)}")
+    if verbs.numbered:
+        steps.append(f"in the order of {_code(verbs.numbered)}")
     if verbs.split:
         steps.append(
             f"split at {_code(verbs.split.at)}" + ("" if verbs.split.part is None else f", part {verbs.split.part}")
@@ -265,6 +267,7 @@ def refusals(profile: Profile) -> list[str]:
             found.update(_REFUSALS.get(verbs.parse.kind, ()) if plain else ())
             found.update({"LF-ROW-CODE"} if verbs.map and verbs.map.unknown == "hold" else ())
             found.update({"LF-ROW-MISSING"} if verbs.check.required else ())
+            found.update({"LF-ROW-PARTS"} if verbs.numbered else ())
             found.update({"LF-ROW-PATTERN"} if verbs.check.pattern or verbs.take else ())
     return sorted(found)
 

@@ -34,10 +34,11 @@ from adapters.kinds import (
     tidy,
 )
 from adapters.model import Lineage, Spot
-from adapters.moments import read_duration, read_instant
+from adapters.moments import instants, read_duration, read_instant
 from adapters.papers import paper_names, read_paper
 from adapters.phones import read_phone, read_tn
 from adapters.profile import Mapping_, Profile, ProfileFile
+from adapters.short import Short, short_of
 from adapters.stix_pattern import read_pattern
 from adapters.verbs import Cells, Fill, chosen, signed, taken, unsigned, when, with_year
 from schemas import registry
@@ -49,6 +50,7 @@ Standing = tuple[int, int, int]
 """Line, first byte and end of a text."""
 NOWHERE: Mapping[int, Standing] = {}
 
+COLUMN = "column"
 ITSELF = "."
 """Path of the element of a list itself, where a list is filled."""
 
@@ -91,6 +93,8 @@ class Step:
     verbs: Mapping_
     grounds: tuple[Ground, ...] = ()
     """What the field hangs on beside its own cells."""
+    short: Callable[..., Short | None] | None = None
+    """Builds the short way of reading it; None where it hangs on more than one cell."""
 
     def sources(self, cells: Cells, nulls: frozenset[str]) -> Sequence[tuple[str, int, str]]:
         """Return what the field is made of in a record: the part of it that hangs on a cell, the cell's place, and the verb.
@@ -128,19 +132,22 @@ class Plan:
     """Repeated fields whose elements are filled one by one: name → its keys, in order."""
     nulls: frozenset[str]
     """Words that mean nothing."""
-    noun: str = "column"
+    noun: str = COLUMN
     """What a cell is called in causes."""
     headers: tuple[str, ...] = ()
     """What each cell is called in its file."""
 
     @cached_property
-    def _order(self) -> tuple[tuple[Fill, tuple[str, ...], str, bool, Step], ...]:
-        """The steps, each with whether an earlier one may have filled a part of the same field."""
+    def _order(self) -> tuple[tuple[Short | None, int, Fill, tuple[str, ...], str, bool, Step], ...]:
+        """The steps, each with its short way, and with whether an earlier one may have filled a part of the same field."""
         begun: set[tuple[str, ...]] = set()
         order = []
-        for step in self.steps:
-            whole = (*step.parents, step.name)
-            order.append((step.fill, step.parents, step.name, whole in begun, step))
+        every = [(*step.parents, step.name) for step in self.steps]
+        for number, (step, whole) in enumerate(zip(self.steps, every, strict=True)):
+            filled_up = any(later[: len(whole)] == whole for later in every[number + 1 :])
+            short = step.short(shares=self.noun == COLUMN and not filled_up) if step.short is not None else None
+            place = step.places[0] if step.places else -1
+            order.append((short, place, step.fill, step.parents, step.name, whole in begun, step))
             begun.update(whole[:depth] for depth in range(1, len(whole) + 1))
         return tuple(order)
 
@@ -149,10 +156,11 @@ class Plan:
         values: dict[str, Any] = {}
         step: Step | None = None
         try:
-            for fill, parents, name, begun, step in self._order:  # noqa: B007 - named in the refusal below
-                found = fill(cells, notes)
-                if found is None:
-                    continue
+            for short, at, fill, parents, name, begun, step in self._order:  # noqa: B007 - named in the refusal below
+                if short is None or (found := short(cells[at])) is None:
+                    found = fill(cells, notes)
+                    if found is None:
+                        continue
                 place = values
                 for parent in parents:
                     inner = place.get(parent)
@@ -170,6 +178,10 @@ class Plan:
             refused.column = where
             raise refused from error
         for name, keys in self.lists.items():
+            if len(keys) == 1:
+                if keys[0] in values:
+                    values[name] = [values.pop(keys[0])]
+                continue
             elements = [values.pop(key) for key in keys if key in values]
             if elements:
                 values[name] = elements
@@ -216,7 +228,7 @@ def plan_of(
     fields: Mapping[str, Mapping_],
     columns: Mapping[str, int],
     headers: Sequence[str],
-    noun: str = "column",
+    noun: str = COLUMN,
 ) -> Plan:
     """Build the steps of given fields, whose descriptors are known. ProfileRefused."""
     steps = []
@@ -284,17 +296,20 @@ def _step(
     kind = verbs.parse.kind
     if kind not in READERS:
         raise ProfileRefused(f"{path}: {kind} is no kind", cure=f"it is one of {', '.join(READERS)}")
-    read = READERS[kind][0](replace(setting, path=path))
+    read, again = instants(setting) if kind == "instant" else (READERS[kind][0](setting), None)
     if leaf.enum_type is not None:
         read = to_number(read, leaf)
     read = taken(checked(read, verbs), verbs)
     nulls = frozenset(file.source.null)
-    fill = several(read, places[0], verbs, nulls) if _is_list(path, leaf, verbs) else filled(read, places, verbs, nulls)
+    listed = _is_list(path, leaf, verbs)
+    fill = alone = several(read, places[0], verbs, nulls) if listed else filled(read, places, verbs, nulls)
     fill = _looking(fill, places, setting, columns)
     fill = when(fill, verbs, columns)
     column = " + ".join(headers[place] for place in places)
     conditional = any(verb is not None for verb in (verbs.when, verbs.map, verbs.split)) or bool(verbs.take)
-    return Step(fill, tuple(parents), name, path, column, places, kind, f"parse {kind}", conditional, verbs, grounds)
+    short = partial(short_of, "" if listed else kind, setting, fill, places[0], again)
+    step = Step(fill, tuple(parents), name, path, column, places, kind, f"parse {kind}", conditional, verbs, grounds)
+    return replace(step, short=short) if fill is alone and len(places) == 1 else step
 
 
 def _looking(fill: Fill, places: tuple[int, ...], setting: Setting, columns: Mapping[str, int]) -> Fill:

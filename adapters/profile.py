@@ -202,6 +202,8 @@ class Mapping_(_Strict):  # noqa: N801 - Mapping is the abstract type
     take: str = ""
     """Pattern of the whole text; what its first group catches is read."""
     join: str = " "
+    numbered: str = ""
+    """Trees: path of the numbers of the texts that the first path finds: they are joined in that order, from 1 on."""
     split: Split | None = None
     parse: Parse = Parse.model_validate({"as": "text"})
     scale: int = Field(default=2, ge=0, le=4)

@@ -345,13 +345,13 @@ def _sources(fields: Mapping[str, Mapping_], leaves: Mapping[str, FieldDescripto
         for text in verbs.sources:
             single[text] = single.get(text, False) or alone
         for text in looked_at(verbs):
-            single[text] = True
+            single[text] = text != verbs.numbered
     return tuple(Source(text, alternatives(text), alone) for text, alone in single.items())
 
 
 def looked_at(verbs: Mapping_) -> Iterator[str]:
-    """Yield the columns or paths that a field only looks at: for a currency, a year, or a condition."""
-    yield from filter(None, (verbs.parse.currency_from, verbs.parse.year_from))
+    """Yield the columns or paths that a field only looks at: for a currency, a year, an order, or a condition."""
+    yield from filter(None, (verbs.parse.currency_from, verbs.parse.year_from, verbs.numbered))
     if verbs.parse.negative is not None:
         yield verbs.parse.negative.source
     for choice in verbs.choose:
