@@ -6,7 +6,7 @@ from itertools import islice
 
 from adapters.errors import FileRefused, RowRefused
 from adapters.model import RowWarning
-from adapters.paths import Chain, Finder, alternatives, in_order, pattern
+from adapters.paths import Chain, Finder, alternatives, escaped, in_order, pattern
 from adapters.profile import Profile
 from adapters.read_xml import ATTRIBUTE_NAMESPACE
 from adapters.readers import READERS
@@ -187,13 +187,13 @@ def unread_paths(document: Document, profile: Profile, chain: Chain, record: int
     if not unread:
         return {}
     ignored = [pattern(text) for text in profile.file.source.ignore]
-    above = [element.name for element in chain[1:]]
+    above = [escaped(element.name) for element in chain[1:]]
     found: dict[str, None] = {}
-    for names in dict.fromkeys(tuple(element.name for element in below[1:]) for below in unread):
+    for names in dict.fromkeys(tuple(escaped(element.name) for element in below[1:]) for below in unread):
         full = "/".join((*above, *names)) or "."
         path = ("/".join([*above, *names][record - 1 :]) or ".") if record else full
         if not any(one.fullmatch(path) or one.fullmatch(full) for one in ignored):
-            found[path if record else f"/{chain[0].name}/{full}"] = None
+            found[path if record else f"/{escaped(chain[0].name)}/{full}"] = None
     return found
 
 

@@ -13,7 +13,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from adapters.catalogue import profiles
 from adapters.known import KIND_OF_TYPE, SKIPPED, Known, paths_of, plain, vocabulary
-from adapters.paths import alternatives
+from adapters.paths import alternatives, unescaped
 from adapters.plan import ITSELF
 from adapters.profile import Mapping_, Profile
 from adapters.readers import READERS
@@ -46,6 +46,7 @@ OWN = 2
 
 def word(name: str) -> str:
     """Return an element's name for comparing."""
+    name = unescaped(name)
     pieces = _PIECES.findall(name.lstrip("@"))
     return "".join(_LONG.get(piece.lower(), piece.lower()) for piece in pieces) or plain(name)
 

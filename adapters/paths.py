@@ -18,7 +18,10 @@ Chain = tuple[Element, ...]
 
 _PIECE = re.compile(r"((?:\[[^\]]*\]|[^/\[\]])+)(/|\Z)")
 _STEP = re.compile(r"([^\[\]|]+)((?:\[[^\]]+\])*)")
-_NAMES = re.compile(r"@?[A-Za-z_][\w.-]*(/@?[A-Za-z_][\w.-]*)*")
+_NAMES = re.compile(r"@?[A-Za-z_%][\w.%-]*(/@?[A-Za-z_%][\w.%-]*)*")
+_ESCAPE = re.compile(r"%([0-9A-F]{2})")
+_MEANS_SOMETHING = re.compile(r"""[/\[\]|*"'\\\x00-\x1f\x7f]|^\s|\s$|^\.{1,2}$|^!|%(?=[0-9A-F]{2})""")
+"""What in a name would be read as a part of a path, of a condition or of a pattern."""
 _NONE: list[Element] = []
 """Nothing found; never added to."""
 _BASES_MAX = 64
@@ -26,6 +29,18 @@ _BASES_MAX = 64
 _NOTHING: dict[str, list[Element]] = {}
 """The same, by name."""
 _OR = re.compile(r"\s\|\s(?![^\[]*\])")
+
+
+def escaped(name: str) -> str:
+    """Return an element's name as a path says it: what would mean something else there as % and its code, as in URLs."""
+    if name.isidentifier():
+        return name
+    return _MEANS_SOMETHING.sub(lambda found: "".join(f"%{ord(character):02X}" for character in found[0]), name)
+
+
+def unescaped(name: str) -> str:
+    """Return the name that a path says."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), name) if "%" in name else name
 
 
 class Only(NamedTuple):
@@ -136,20 +151,25 @@ def _step(piece: str, text: str) -> Step:
     for inside in re.findall(r"\[([^\]]+)\]", found[2]):
         where, equals, wanted = inside.partition("=")
         if equals and where:
-            only.append(Only(tuple(where.strip().split("/")), wanted.strip().strip("\"'")))
+            only.append(Only(_inside(where.strip()), unescaped(wanted.strip().strip("\"'"))))
         elif inside.isdecimal() and int(inside) and not number:
             number = int(inside)
         elif _NAMES.fullmatch(inside.removeprefix("!")):
-            only.append(Only(tuple(inside.removeprefix("!").split("/")), None, inside.startswith("!")))
+            only.append(Only(_inside(inside.removeprefix("!")), None, inside.startswith("!")))
         else:
             raise _no_path(text)
-    return Step(found[1].strip(), tuple(only), number)
+    return Step(unescaped(found[1].strip()), tuple(only), number)
+
+
+def _inside(path: str) -> tuple[str, ...]:
+    return tuple(unescaped(name) for name in path.split("/"))
 
 
 def _no_path(text: str) -> ProfileRefused:
     return ProfileRefused(
         f"{text or '(empty)'} is no path",
-        cure="a path is like A/B, A/@x, ../A, /Root/A, **/A, A[B=text]/C or A[2], with ` | ` between alternatives",
+        cure="a path is like A/B, A/@x, ../A, /Root/A, **/A, A[B=text]/C or A[2], with ` | ` between alternatives; in a name "
+        "%2F stands for /, %5B and %5D for [ and ], %7C for |, %25 for %",
         code="LF-MAP-PROFILE-PATH",
     )
 
@@ -289,12 +309,15 @@ def leaves(chain: Chain, inside: str = "") -> Iterator[tuple[str, Element]]:
         yield inside or ".", element
     prefix = f"{inside}/" if inside else ""
     for child in element.children:
-        yield from leaves((child,), f"{prefix}{child.name}")
+        yield from leaves((child,), f"{prefix}{escaped(child.name)}")
 
 
 @cache
 def pattern(text: str) -> re.Pattern[str]:
-    """Return what matches the paths that a pattern means: * is any name, **/ any parents, /** everything below."""
+    """Return what matches the paths that a pattern means: * is any name, **/ any parents, /** everything below.
+
+    The paths are those of `escaped` names.
+    """
     pieces = re.split(r"(\*\*/|/\*\*|\*)", text.removeprefix("/"))
     meaning = {"**/": "(?:.*/)?", "/**": "(?:/.*)?", "*": "[^/]*"}
     return re.compile("".join(meaning.get(piece, re.escape(piece)) for piece in pieces))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from adapters.errors import FileRefused, RowRefused
-from adapters.paths import pattern
+from adapters.paths import escaped, pattern
 from adapters.profile import Source, Writing
 from adapters.tree import Broken, Element
 
@@ -211,14 +211,14 @@ def _written(element: Element, forms: _Forms, path: str, depth: int) -> str:
     within, end = "\n" + "  " * (depth + 1), "\n" + "  " * depth
     several: dict[str, list[str]] = {"#text": [json.dumps(element.text, ensure_ascii=False)]} if element.text else {}
     for child in element.children:
-        below = f"{path}/{child.name}".removeprefix("/")
+        below = f"{path}/{escaped(child.name)}".removeprefix("/")
         if child.children or child.text or _is(forms.literals, below):
             several.setdefault(child.name, []).append(_written(child, forms, below, depth + 1))
     if element.name == ROOT and list(several) == [ITEM]:
         return f"[{within}{f',{within}'.join(several[ITEM])}{end}]"
     members = []
     for name, values in several.items():
-        is_array = len(values) > 1 or _is(forms.arrays, f"{path}/{name}".removeprefix("/"))
+        is_array = len(values) > 1 or _is(forms.arrays, f"{path}/{escaped(name)}".removeprefix("/"))
         members.append(f"{json.dumps(name, ensure_ascii=False)}: {_array(values) if is_array else values[0]}")
     return f"{{{within}{f',{within}'.join(members)}{end}}}" if members else "{}"
 

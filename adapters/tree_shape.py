@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from adapters.guesses import NULLS
 from adapters.kinds import tidy
+from adapters.paths import escaped
 from adapters.read_xml import ATTRIBUTE_NAMESPACE, BETWEEN
 from adapters.tree import Element
 
@@ -17,7 +18,7 @@ Steps = tuple[str, ...]
 """Names from an element down, its own left out."""
 
 ANY = "*"
-_NAME = re.compile(r"@?[^\W\d][\w.:$-]{0,63}")
+_NAME = re.compile(r"@?[^\W\d][\w.:$/\[\]|%-]{0,63}")
 _DIGITS_MAX = 4
 """A name with more digits may be a number of somebody."""
 
@@ -37,7 +38,7 @@ def name_of(element: Element) -> str:
     """Return an element's name as a path can say it."""
     name = element.name
     plain = _NAME.fullmatch(name) and sum(map(str.isdigit, name)) <= _DIGITS_MAX
-    return name if plain else ANY
+    return escaped(name) if plain else ANY
 
 
 def is_inner(element: Element) -> bool:

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from adapters.build_tree import Node, below_root
 from adapters.errors import FileRefused
 from adapters.model import Rendered
-from adapters.paths import Path, alternatives
+from adapters.paths import Path, alternatives, escaped
 from adapters.profile import Each, Mapping_, Profile, Record
 from adapters.read_xml import ATTRIBUTE_NAMESPACE
 from adapters.readers import READERS
@@ -72,7 +72,7 @@ def write(profile: Profile, message: Message, context: Mapping[str, str]) -> Ren
         here = here.child(step) if step is not steps[-1] else here.add(step)
     written = _put(_compiled(profile, _records(profile).index(record)), here, message, empty=writing.empty)
     here.join()
-    above = tuple(step.name for step in steps)
+    above = tuple(escaped(step.name) for step in steps)
     for path, verbs in fields_of(profile, record).items():
         if any(head.get(_from_root(source, above)) == value_as_text(message, path) for source in verbs.sources):
             written.carried[path] = verbs.parse.kind
@@ -85,7 +85,7 @@ def _from_root(source: str, above: tuple[str, ...]) -> str:
     path = alternatives(source)[0]
     if not path.up:
         return ""
-    return "/".join((*above[: len(above) - path.up], *(step.name for step in path.steps)))
+    return "/".join((*above[: len(above) - path.up], *(escaped(step.name) for step in path.steps)))
 
 
 def _serial(message: Message, context: Mapping[str, str]) -> str:

@@ -260,6 +260,16 @@ def test_no_value_of_the_file_is_in_the_profile_or_the_report():
     assert "by_account/*/note" in lines
 
 
+def test_keys_with_signs_of_paths_are_offered_as_paths_that_lead_to_them():
+    """A key such as 户名/name is proposed as the path that says it, and what is written reads the file."""
+    row = {"账号": ACCOUNT, "查/询": {"户名": "演示"}, "备[注]": "x"}
+    proposal, lines, (found,) = proposed(json.dumps([row]).encode(), "SuspiciousAccountNotice")
+    assert {"账号", "查%2F询/户名", "备%5B注%5D"} <= set(lines)
+    assert 'from = "备%5B注%5D"' in proposal.toml
+    assert found.message.narrative == "x"
+    assert found.message.account.number == ACCOUNT
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [

@@ -1,12 +1,17 @@
 """Paths into trees."""
 
+import json
+
 import pytest
 
+from adapters.back import bring_back
 from adapters.errors import ProfileRefused
-from adapters.paths import Finder, alternatives, leaves, pattern
+from adapters.paths import Finder, alternatives, escaped, leaves, pattern, unescaped
 from adapters.read_xml import read
+from adapters.schema import profile_schema
 from adapters.tree import Element
-from tests.adapters.trees import made
+from tests.adapters.trees import made, not_carried
+from tests.adapters.trees import one as one_of
 
 TREE = b"""<Root><Head><Code>7</Code></Head><List>
 <Item id="1"><Kind>a</Kind><Text>one</Text></Item><Item id="2"><Kind>b</Kind><Text>two</Text><Sub><Deep>x</Deep></Sub></Item>
@@ -99,3 +104,88 @@ def test_leaves_come_with_their_paths():
 def test_patterns_of_ignored_paths(text, path, fits):
     """A star is one name, two are any depth, a point is a point."""
     assert bool(pattern(text).fullmatch(path)) is fits
+
+
+HARD = (
+    "from/to",
+    "amount[EUR]",
+    "a|b",
+    "a | b",
+    "50%2F",
+    "..",
+    ".",
+    "**",
+    "two words",
+    " wide ",
+    "x*",
+    "!y",
+    "rate%",
+    'say "it"',
+)
+KEYS = """
+[[record]]
+message = "SuspiciousAccountNotice"
+[record.field."account"]
+from = "from%2Fto/no%5B1%5D"
+parse = "account"
+check = { required = true }
+[record.field."narrative"]
+from = 'a%7Cb[kind=x%5Dy]/text | other'
+when = 'row["is %5Bopen%5D"] == "true"'
+"""
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_every_name_can_be_said_in_a_path(name):
+    """Whatever means something in paths, conditions or patterns is written as % and its code, and leads to that very name."""
+    tree = Element("r", "", [Element(name, "1"), Element("other", "2")])
+    (path,) = alternatives(escaped(name))
+    assert [one.text for one in Finder().elements(path, (tree,))] == ["1"]
+    (deep,) = alternatives(f"/r/{escaped(name)}")
+    assert [one.text for one in Finder().elements(deep, (tree,))] == ["1"]
+    assert [place for place, _ in leaves((tree,))] == [escaped(name), "other"]
+    assert pattern(escaped(name)).fullmatch(escaped(name))
+    assert pattern("*").fullmatch(escaped(name))
+    assert unescaped(escaped(name)) == name
+
+
+def test_a_name_that_means_nothing_else_is_said_as_it_is():
+    """Chinese names, attributes, blanks and percent signs inside stay readable."""
+    assert [escaped(name) for name in ("户名", "@Ccy", "two words", "rate%", "a:b")] == [
+        "户名",
+        "@Ccy",
+        "two words",
+        "rate%",
+        "a:b",
+    ]
+
+
+def test_keys_of_json_with_signs_of_paths_are_read_conditioned_ignored_and_told():
+    """Fields, demands, conditions and `ignore` name them; what nobody reads is told so that it can be copied into `ignore`."""
+    data = """{"from/to": {"no[1]": "123456"}, "a|b": [{"kind": "q", "text": "no"}, {"kind": "x]y", "text": "yes"}],
+        "is [open]": true, "left/over": {"*": "1"}, "also[x]": "2"}"""
+    found = one_of(made(KEYS, "json"), data)
+    assert (found.message.account.number, found.message.narrative) == ("123456", "yes")
+    assert not_carried(found) == ["a%7Cb/kind", "a%7Cb/text", "left%2Fover/%2A", "also%5Bx%5D"]
+    told = {item.column for item in found.lineage}
+    assert "from%2Fto/no%5B1%5D" in told
+    ignored = one_of(made(KEYS, "json", 'ignore = ["a%7Cb/*", "left%2Fover/**", "also%5Bx%5D"]'), data)
+    assert not_carried(ignored) == []
+
+
+def test_keys_with_signs_of_paths_are_written_as_they_are_read():
+    """The layout names them in the same way; numbers and arrays are told by the same paths."""
+    body = KEYS.replace("| other", "").replace("[record.field", 'layout = ["from%2Fto/no%5B1%5D"]\n[record.field', 1)
+    body += '[writing]\nroot = "r"\nliterals = ["from%2Fto/no%5B1%5D"]\narrays = ["from%2Fto"]\n'
+    profile = made(body, "json")
+    message = one_of(profile, '{"from/to": [{"no[1]": "123456"}]}').message
+    data = bring_back(profile, message, {"message_id": "1", "sender": "", "agency": ""}).data
+    assert json.loads(data) == {"from/to": [{"no[1]": 123456}]}
+
+
+def test_the_profiles_schema_takes_such_paths():
+    """An editor that checks profiles against the schema does not mind them: a path is any text."""
+    schema = profile_schema()["$defs"]
+    said = [*schema["Mapping_"]["properties"]["from"]["anyOf"], schema["Each"]["properties"]["over"]]
+    assert [one.get("pattern") for one in said] == [None] * 3
+    assert [one["type"] for one in said] == ["string", "array", "string"]
