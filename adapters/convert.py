@@ -22,6 +22,7 @@ from adapters.readers import READERS
 from adapters.source_file import Given, whole
 from adapters.strangers import strangers_of
 from adapters.table import Likeness, Table, above_of, of_sheet, ranges_of, with_preamble
+from adapters.twins import copies_of, noted
 from adapters.workbook import open_table
 
 Outcome = Converted | HeldBack
@@ -42,14 +43,16 @@ def convert(profile: Profile, data: Given, companions: Mapping[str, bytes] = _NO
 
 
 def _table(profile: Profile, given: Given) -> Iterator[Outcome]:
-    table = with_preamble(open_table(given, profile.file.source), profile.file.source)
+    opened = open_table(given, profile.file.source)
+    copies = copies_of(profile, opened)
+    table = with_preamble(opened, profile.file.source)
     assert profile.file.target is not None, "checked with the profile"
     plan = compile_plan(profile, profile.file.target.message, profile.file.field, table.columns, table.headers)
     rows = grouped if profile.file.source.group_as else _rows
-    if not profile.file.source.footer_check:
-        return rows(profile, table, plan, origin(profile, given))
-    footers = Footers(table, profile.file.source)
-    return footers.over(rows(profile, footers.table, plan, origin(profile, given)))
+    footers = Footers(table, profile.file.source) if profile.file.source.footer_check else None
+    found = rows(profile, footers.table if footers else table, plan, origin(profile, given))
+    found = footers.over(found) if footers else found
+    return noted(found, copies) if copies else found
 
 
 def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Outcome]:

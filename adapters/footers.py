@@ -86,7 +86,7 @@ class Footers:
             raise FileRefused(notes[0].cause, cure=_CURE, code="LF-FILE-NO-ROWS")
         if notes:
             place = next((at for at, outcome in enumerate(waiting) if isinstance(outcome, Converted)), -1)
-            waiting[place] = _with(waiting[place], notes)
+            waiting[place] = with_notes(waiting[place], notes, _CURE)
         yield from waiting
 
     def _counted(self, rows: Iterator[Row]) -> Iterator[Row]:
@@ -149,9 +149,10 @@ def _compared(told: _Told, count: _Count) -> Iterable[RowWarning]:
     return [RowWarning(MISMATCH, "", cause)] if count.total != told.figure else []
 
 
-def _with(outcome: Outcome, notes: list[RowWarning]) -> Outcome:
+def with_notes(outcome: Outcome, notes: list[RowWarning], cure: str) -> Outcome:
+    """Return an outcome that also says what is odd about its file as a whole."""
     if isinstance(outcome, HeldBack):
-        return outcome._replace(others=(*outcome.others, *(Fault(note.code, note.cause, _CURE, "") for note in notes)))
+        return outcome._replace(others=(*outcome.others, *(Fault(note.code, note.cause, cure, "") for note in notes)))
     known = outcome.message.provenance.warnings  # type: ignore[attr-defined]  # every message that adapters make has one
     known.extend(code for code in dict.fromkeys(note.code for note in notes) if code not in known)
     return outcome._replace(warnings=(*outcome.warnings, *notes), made_of=None)

@@ -29,8 +29,8 @@ TREE_BYTES_MAX = 1 << 26
 """Largest file that is looked at whole when its beginning is in no known dialect: no larger one is read but tables."""
 SHOWN_MAX = 10_000
 """Most refusals, and most warnings, that are kept one by one; all are counted."""
-FILE_WIDE = ("footer_mismatch", "unended_last_line")
-"""Warnings of the file as a whole, which its last record carries."""
+FILE_WIDE = ("footer_mismatch", "unended_last_line", "sheet_repeated")
+"""Warnings of the file as a whole, which one of its records carries."""
 NOT_CARRIED = ("column_not_carried", "element_not_carried")
 _NO_COMPANIONS: Mapping[str, bytes] = {}
 

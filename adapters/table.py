@@ -72,6 +72,17 @@ class Table:
     """The last of the rows that are sums, once they have been passed over; kept where the dialect checks them."""
     spots: Spots | None = None
     """Workbooks: what says where cells stand."""
+    twins: "tuple[Twin, ...]" = ()
+    """Workbooks: where several sheets have the header, each of them, this one too. Before rows are read, it must be known that
+    the others say nothing else."""
+
+
+class Twin(NamedTuple):
+    """One of several sheets that have a dialect's header."""
+
+    sheet: str
+    open: Callable[[], Table]
+    """Returns its table, with all rows to come."""
 
 
 def sums_of(source: Source) -> deque[Cells]:

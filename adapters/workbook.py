@@ -1,6 +1,7 @@
 """Tables in workbooks: the sheets that a dialect knows → one table, as a text file of the same rows would be.
 
-- A dialect without `[[source.sheet]]` has one table: one sheet has its header, and no other sheet may hold rows.
+- A dialect without `[[source.sheet]]` has one table: one sheet has its header, and no other sheet may hold rows, but copies of it
+  (`adapters/twins.py`).
 - With rules, each sheet is read by the first rule whose name fits; all of them share the dialect's columns, and what a sheet
   lacks is empty in its rows. The column that `sheet_column` names says of which kind a row's sheet is.
 - A sheet that nothing names, and that holds rows, refuses the whole file: nobody knows what would be lost.
@@ -14,7 +15,8 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from adapters.errors import FileRefused, RowRefused
@@ -24,7 +26,7 @@ from adapters.model import NOWHERE, Fit, Spot
 from adapters.profile import Profile, Source
 from adapters.profile import Sheet as Rule
 from adapters.source_file import Given, head_of, whole
-from adapters.table import COLUMNS_MAX, NOTE, Place, Table, fit_of, read_table, require_clean, sums_of
+from adapters.table import COLUMNS_MAX, NOTE, Place, Table, Twin, fit_of, read_table, require_clean, sums_of
 from adapters.workbook_file import MARK_BYTES, ZIP_MARK, Cells, Sheet, is_workbook, sheets_of
 from adapters.workbook_places import XlsxPlaces
 from adapters.xls_places import XlsPlaces
@@ -106,13 +108,13 @@ def table_of(sheets: Sequence[Sheet], source: Source, given: Given) -> Table:
         raise _unknown_sheet(strangers[0], source)
     if not parts:
         raise FileRefused("the workbook has no rows", cure="export it again", code="LF-FILE-EMPTY")
-    if len(parts) > 1 and not source.sheet:
-        raise FileRefused(
-            f"{len(parts)} sheets have this dialect's header, and it has one table: {', '.join(part.name for part in parts)}",
-            cure="one of them may be a copy of the other: keep the sheet that the system exported",
-            code="LF-FILE-SHEET",
-        )
-    return _table_of(parts, source, given)
+    if source.sheet:
+        return _table_of(parts, source, given)
+    first, *others = ([part] for part in parts)
+    twins = (
+        tuple(Twin(one[0].name, partial(_table_of, one, source, given)) for one in (first, *others)) if others else ()
+    )
+    return replace(_table_of(first, source, given), twins=twins)
 
 
 def _table_of(parts: list[_Part], source: Source, given: Given) -> Table:

@@ -16,6 +16,7 @@ from adapters.catalogue import load
 from adapters.convert import convert
 from adapters.errors import FileRefused
 from adapters.model import Converted, HeldBack
+from adapters.summary import Tally
 from adapters.workbook import open_table
 from adapters.workbook_file import sheets_of
 from adapters.xls_guard import guarded
@@ -202,10 +203,42 @@ def test_an_unknown_sheet_with_rows_refuses_the_whole_file_and_names_its_header(
     assert len(outcomes(book(known, ("New", [["  "]])), TWO_SHEETS)) == 1
 
 
-def test_one_table_on_two_sheets_is_refused():
-    """A copy of the sheet would double every movement."""
-    sheet = [HEADER, [ACCOUNT, "1.00", "", ""]]
-    assert refused(book(("A", sheet), ("A (2)", sheet))).code == "LF-FILE-SHEET"
+def test_a_copy_of_the_sheet_is_taken_once_with_a_note():
+    """Rows that say the same in the same order count once, however amounts are spelt; the file is said to repeat itself."""
+    sheet = [HEADER, [ACCOUNT, "1.00", "2026-01-02", ""], ["x", "2", "", ""]]
+    spelt = [["Account No", "时间", "金额"], [ACCOUNT + "\t", "2026-01-02", 1.0], ["x", "", "2"]]
+    made = outcomes(book(("A", sheet), ("A (2)", sheet), ("B", spelt)))
+    tally = Tally()
+    list(tally.over(iter(made)))
+    assert [type(one) for one in made] == [Converted, HeldBack]
+    assert made[0].message.balance.minor_units == 100
+    assert [code for code, _ in tally.of_file] == ["sheet_repeated"]
+    assert "A (2), B" in next(iter(tally.of_file))[1]
+    assert list(made[0].message.provenance.warnings) == ["sheet_repeated"]
+    held = outcomes(book(("A", [HEADER, ["x", "2", "", ""]]), ("B", [HEADER, ["x", "2", "", ""]])))
+    assert [one.code for one in held[0].others] == ["sheet_repeated"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "where"),
+    [
+        ([HEADER, [ACCOUNT, "2.00", "", ""]], "row 2 of the first"),
+        ([HEADER, [ACCOUNT, "1.00", "", ""], [ACCOUNT, "1.00", "", ""]], "number of rows"),
+        ([HEADER], "number of rows"),
+        ([[*HEADER, "备注"], [ACCOUNT, "1.00", "", "", "other"]], "row 2 of the first"),
+        ([["导出"], HEADER, ["?", "1.00", "", ""]], "row 2 of the first and row 3 of the other"),
+    ],
+)
+def test_one_table_on_two_sheets_that_differ_is_refused(rows, where):
+    """Which is right, or whether both are, nobody here knows; the row is named, no value is."""
+    error = refused(book(("A", [HEADER, [ACCOUNT, "1.00", "", ""]]), ("B", rows)))
+    assert error.code == "LF-FILE-SHEET"
+    assert where in error.cause
+    assert ACCOUNT not in error.cause
+
+
+def test_a_sheet_without_the_tables_header_is_no_copy():
+    """Rows that nobody knows refuse the file."""
     assert refused(book(("A", [["x", "y"], ["1", "2"]]))).code == "LF-FILE-SHEET"
 
 

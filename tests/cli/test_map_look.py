@@ -46,6 +46,8 @@ def test_preview_shows_one_row_with_verbs_and_what_is_left(tmp_path):
     seen = lianfang("map", "preview", "auto", file, "--row", 1, "--json").value
     assert {"line": 2, "column": "颜色", "text": "rot"} in seen["cells"]
     fields = {item["field"]: item for item in seen["fields"]}
+    start, end = fields["balance"].pop("start"), fields["balance"].pop("end")
+    assert file.read_bytes()[start:end] == b"1234.56"
     assert fields["balance"] == {
         "field": "balance",
         "verb": "parse money",
@@ -62,6 +64,7 @@ def test_preview_shows_one_row_with_verbs_and_what_is_left(tmp_path):
     assert seen["refused"] is None
     typed = lianfang("map", "preview", "auto", file, "--row", 1)
     assert "not carried: column 颜色, line 2: the message has no place for it" in typed.out
+    assert f"bytes {start} to {end}" in typed.out
     assert lianfang("map", "preview", "auto", file, "--row", 2, "--json").value["code"] == "LF-MAP-NO-ROW"
 
 
