@@ -205,8 +205,8 @@ def test_an_unknown_sheet_with_rows_refuses_the_whole_file_and_names_its_header(
 
 def test_a_copy_of_the_sheet_is_taken_once_with_a_note():
     """Rows that say the same in the same order count once, however amounts are spelt; the file is said to repeat itself."""
-    sheet = [HEADER, [ACCOUNT, "1.00", "2026-01-02", ""], ["x", "2", "", ""]]
-    spelt = [["Account No", "时间", "金额"], [ACCOUNT + "\t", "2026-01-02", 1.0], ["x", "", "2"]]
+    sheet = [HEADER, [ACCOUNT, "1.00", "2026-01-02", ""], ["x", "?", "", ""]]
+    spelt = [["Account No", "时间", "金额"], [ACCOUNT + "\t", "2026-01-02", 1.0], ["x", "", "?"]]
     made = outcomes(book(("A", sheet), ("A (2)", sheet), ("B", spelt)))
     tally = Tally()
     list(tally.over(iter(made)))
@@ -215,7 +215,7 @@ def test_a_copy_of_the_sheet_is_taken_once_with_a_note():
     assert [code for code, _ in tally.of_file] == ["sheet_repeated"]
     assert "A (2), B" in next(iter(tally.of_file))[1]
     assert list(made[0].message.provenance.warnings) == ["sheet_repeated"]
-    held = outcomes(book(("A", [HEADER, ["x", "2", "", ""]]), ("B", [HEADER, ["x", "2", "", ""]])))
+    held = outcomes(book(("A", [HEADER, ["x", "?", "", ""]]), ("B", [HEADER, ["x", "?", "", ""]])))
     assert [one.code for one in held[0].others] == ["sheet_repeated"]
 
 
