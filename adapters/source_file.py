@@ -109,6 +109,17 @@ def digest_of(given: Given) -> bytes:
     return digest.digest()
 
 
+def digest_of_range(given: Given, start: int, end: int) -> bytes:
+    """Return the SHA-256 of what stands in a file from one byte to another."""
+    digest = sha256()
+    with stream_of(given) as stream:
+        stream.seek(start)
+        while chunk := stream.read(min(CHUNK_BYTES, end - start)):
+            digest.update(chunk)
+            start += len(chunk)
+    return digest.digest()
+
+
 def require_size(given: Given) -> None:
     """Refuse a file that is larger than any may be."""
     if size_of(given) > FILE_BYTES_MAX:

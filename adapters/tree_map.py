@@ -6,7 +6,7 @@
   stands in none, with the last message of the document.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -75,7 +75,7 @@ def records(profile: Profile, data: bytes, *, written: bool = False) -> Iterator
         if source.xsd:
             xsd.require(read_xml.parse(data, document_type=source.document_type), source.xsd)
         return reader.document(document)
-    return reader.documents(piece for piece in _chain(first, second, documents))
+    return reader.documents(_chain(first, second, documents), data)
 
 
 def _chain(
@@ -110,21 +110,21 @@ class Reader:
         self.numbers = count(1)
         self.origin = origin(profile, given)
 
-    def documents(self, pieces: Iterator[Element | Broken]) -> Iterator[Record]:
+    def documents(self, pieces: Iterator[Element | Broken], data: bytes) -> Iterator[Record]:
         """Read a file of several documents; one that has no record of the dialect is held back."""
         for piece in pieces:
             if isinstance(piece, Broken):
-                raw = self._data[piece.start : piece.end]
+                raw = data[piece.start : piece.end]
                 yield Record((), None, held_back(piece.refused, next(self.numbers), piece.line, raw))
                 continue
-            document = Document(piece, self._data, self._profile.file.source.format)
+            document = Document(piece, data, self._profile.file.source.format)
             if matched(document, self._profile, self.kinds):
                 yield from self.document(document)
                 continue
             start, end = document.range_of(piece)
             why = no_record(document, self._profile)
             refused = RowRefused(why.cause, cure=why.cure, code="LF-ROW-KIND")
-            yield Record((piece,), None, held_back(refused, next(self.numbers), piece.line, self._data[start:end]))
+            yield Record((piece,), None, held_back(refused, next(self.numbers), piece.line, data[start:end]))
 
     def document(self, document: Document) -> Iterator[Record]:
         """Read one document."""
@@ -188,7 +188,7 @@ class Reader:
             yield Record(chain, kind, converted, document)
 
 
-def closed(batches: Iterator[list[Record]], rest: Callable[[], list[RowWarning]]) -> Iterator[Record]:
+def closed(batches: Iterator[Iterable[Record]], rest: Callable[[], list[RowWarning]]) -> Iterator[Record]:
     """Yield all records; the last message waits until it is known what no record has read, and carries that."""
     tail: list[Record] = []
     for made in batches:
