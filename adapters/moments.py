@@ -47,7 +47,7 @@ _CENTURY_FROM = 80
 _DAY_MS = 86_400_000
 _DAY_AND_CLOCK = re.compile(r"[^ HmsS]*[yMd][^ HmsS]*( [Hm:]*H[Hm:]*:ss)?")
 """A form of a day, with or without the hour, minutes and seconds behind a blank."""
-_SECONDS = {"": 0, **{f":{second:02}": second * 1000 for second in range(60)}}
+_SECONDS = {**{f":{second:02}": second * 1000 for second in range(60)}}
 _REMEMBERED_MAX = 4096
 """Most days, and minutes of a day, that are remembered for one field."""
 _VALUE, _PROFILE = common_pb2.ZONE_SOURCE_VALUE, common_pb2.ZONE_SOURCE_PROFILE
@@ -59,6 +59,12 @@ _PRECISION = {
     "milli": common_pb2.TIME_PRECISION_MILLISECOND,
 }
 _UTC = dt.UTC
+
+
+Reader = Callable[[str, Notes], dict[str, Any] | None]
+"""Reads an Instant of one format; None where a text has not that format."""
+Again = Callable[[str], dict[str, Any] | None]
+"""Reads an Instant whose day, and minute of the day, have been read before; None where they have not."""
 
 
 def _bad(formats: list[str]) -> tuple[str, str, str]:
@@ -102,17 +108,24 @@ def _midnight_ms(year: int, month: int, day: int, zone: ZoneInfo) -> tuple[int, 
 
 def read_instant(setting: Setting) -> Read:
     """An Instant."""
+    return instants(setting)[0]
+
+
+def instants(setting: Setting) -> tuple[Read, Again | None]:
+    """Return what reads an Instant, and what knows those of the first format whose day and minute it has read before."""
     formats = setting.verbs.parse.formats
     zone = zone_of(setting.profile.source.zone or "UTC")
     zone_name = setting.profile.source.zone or "UTC"
-    readers: list[Callable[[str, Notes], dict[str, Any] | None]] = [
-        _epoch(_EPOCH[form])
+    both = [
+        (_epoch(_EPOCH[form]), None)
         if form in _EPOCH
-        else _iso(setting.path, zone, zone_name)
+        else (_iso(setting.path, zone, zone_name), None)
         if form == _ISO
         else _local(setting.path, form, zone, zone_name)
         for form in formats
     ]
+    readers = [reader for reader, _ in both]
+    again = both[0][1]
     if len(readers) == 1:
         only = readers[0]
 
@@ -122,7 +135,7 @@ def read_instant(setting: Setting) -> Read:
                 raise refuse(_bad(formats))
             return found
 
-        return read_only
+        return read_only, again
 
     first = readers[0]
 
@@ -137,10 +150,10 @@ def read_instant(setting: Setting) -> Read:
                 return found
         raise refuse(_bad(formats))
 
-    return read
+    return read, again
 
 
-def _epoch(factor: int) -> Callable[[str, Notes], dict[str, Any] | None]:
+def _epoch(factor: int) -> Reader:
     precision = common_pb2.TIME_PRECISION_SECOND if factor > 1 else common_pb2.TIME_PRECISION_MILLISECOND
 
     def read(text: str, _: Notes) -> dict[str, Any] | None:
@@ -157,11 +170,11 @@ def _epoch(factor: int) -> Callable[[str, Notes], dict[str, Any] | None]:
     return read
 
 
-def _iso(path: str, zone: ZoneInfo, zone_name: str) -> Callable[[str, Notes], dict[str, Any] | None]:
-    local = _local(path, "yyyy-MM-ddTHH:mm:ss", zone, zone_name)
-    utc = _local(path, "yyyy-MM-ddTHH:mm:ss", zone_of("UTC"), "UTC")
+def _iso(path: str, zone: ZoneInfo, zone_name: str) -> Reader:
+    local, _ = _local(path, "yyyy-MM-ddTHH:mm:ss", zone, zone_name)
+    utc, _ = _local(path, "yyyy-MM-ddTHH:mm:ss", zone_of("UTC"), "UTC")
 
-    utc_day = _local(path, "yyyy-MM-dd", zone_of("UTC"), "UTC")
+    utc_day, _ = _local(path, "yyyy-MM-dd", zone_of("UTC"), "UTC")
 
     def read(text: str, notes: Notes) -> dict[str, Any] | None:
         form, day = _ISO_FORM.fullmatch(text), _ISO_DAY.fullmatch(text)
@@ -204,26 +217,50 @@ def _write_iso(zone_name: str, value: Any) -> str:
     return f"{moment.isoformat(timespec='seconds')}{f'.{value.utc_ms % 1000:03}' if fine else ''}Z"
 
 
-def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> Callable[[str, Notes], dict[str, Any] | None]:
+class _Known:
+    """Days, and minutes of a day, that come again and again: what has been read once is not read again."""
+
+    def __init__(self, precision: int, zone_name: str) -> None:
+        self._days: dict[str, int] = {}
+        """Text of a day → its midnight."""
+        self._minutes: dict[str, int] = {}
+        """Text of an hour and its minutes → milliseconds after midnight."""
+        self._same = {"precision": precision, "zone_source": _PROFILE, "zone": zone_name}
+
+    def day(self, text: str) -> dict[str, Any] | None:
+        """Return the Instant of a day without a clock."""
+        day_ms = self._days.get(text)
+        return None if day_ms is None else {"utc_ms": day_ms, **self._same, "raw": text}
+
+    def clock(self, text: str) -> dict[str, Any] | None:
+        """Return the Instant of a day and a clock that shows seconds."""
+        day_text, _, clock_text = text.partition(" ")
+        day_ms, minute_ms = self._days.get(day_text), self._minutes.get(clock_text[:-3])
+        if day_ms is None or minute_ms is None or clock_text[-3:] not in _SECONDS:
+            return None
+        return {"utc_ms": day_ms + minute_ms + _SECONDS[clock_text[-3:]], **self._same, "raw": text}
+
+    def learn(self, text: str, midnight: int, minute_ms: int) -> None:
+        """Remember the day and the minute of a text that has been read. The whole day has one offset."""
+        day_text, _, clock_text = text.partition(" ")
+        if len(self._days) < _REMEMBERED_MAX and len(self._minutes) < _REMEMBERED_MAX:
+            self._days[day_text] = midnight
+            self._minutes[clock_text[:-3]] = minute_ms
+
+
+def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> tuple[Reader, Again | None]:
     pattern, names, precision = _compiled(form)
     short = "yy" in _SPLIT.findall(form)
     match_whole = pattern.fullmatch
     in_order = names == _PARTS[: len(names)]
-    again = _DAY_AND_CLOCK.fullmatch(form)
-    days: dict[str, int] = {}
-    minutes: dict[str, int] = {}
+    comes_again = _DAY_AND_CLOCK.fullmatch(form)
+    known = _Known(precision, zone_name)
+    again = (known.clock if comes_again[1] else known.day) if comes_again is not None else None
 
     def read(text: str, notes: Notes) -> dict[str, Any] | None:
-        if again:  # days and minutes of a day come again and again: what has been read once is not read again
-            day_text, _, clock_text = text.partition(" ") if again[1] else (text, "", "")
-            day_ms, minute_ms, second_ms = (
-                days.get(day_text),
-                minutes.get(clock_text[:-3]),
-                _SECONDS.get(clock_text[-3:]),
-            )
-            if day_ms is not None and minute_ms is not None and second_ms is not None:
-                at = day_ms + minute_ms + second_ms
-                return {"utc_ms": at, "precision": precision, "zone_source": _PROFILE, "zone": zone_name, "raw": text}
+        before = again(text) if again is not None else None
+        if before is not None:
+            return before
         found = match_whole(text)
         if found is None:
             return None
@@ -240,12 +277,11 @@ def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> Callable[[st
         at = midnight + hour * 3_600_000 + minute * 60_000 + second * 1000 + milli
         if not even and clock:
             at = _uneven_day(dt.datetime(year, month, day, hour, minute, second, tzinfo=zone), path, notes) + milli
-        elif again and len(days) < _REMEMBERED_MAX and len(minutes) < _REMEMBERED_MAX:
-            days[day_text] = midnight
-            minutes[clock_text[:-3]] = (hour * 60 + minute) * 60_000
+        elif again is not None:
+            known.learn(text, midnight, (hour * 60 + minute) * 60_000)
         return {"utc_ms": at, "precision": precision, "zone_source": _PROFILE, "zone": zone_name, "raw": text}
 
-    return read
+    return read, again
 
 
 def _numbers(found: re.Match[str], names: tuple[str, ...], *, in_order: bool) -> list[int]:

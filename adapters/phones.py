@@ -12,7 +12,8 @@ _E164 = common_pb2.PHONE_KIND_E164
 _SHORT = common_pb2.PHONE_KIND_SHORT
 _OTHER = common_pb2.PHONE_KIND_OTHER
 _RAW_BYTES_MAX = 128
-_MOBILE_DIGITS = 11
+CHINESE_DIGITS = 11
+"""Digits of a Chinese mobile number."""
 
 
 def read_phone(setting: Setting) -> Read:
@@ -21,11 +22,17 @@ def read_phone(setting: Setting) -> Read:
     chinese = region == "CN"
 
     def read(text: str, _: Notes) -> dict[str, Any]:
-        if chinese and len(text) == _MOBILE_DIGITS and text.isascii() and text.isdecimal() and "13" <= text[:2] <= "19":
-            return {"e164": f"+86{text}", "raw": text, "kind": _E164, "region_assumed": True}
-        return dict(phone(text, region))
+        found = chinese_mobile(text) if chinese and len(text) == CHINESE_DIGITS else None
+        return found or dict(phone(text, region))
 
     return read
+
+
+def chinese_mobile(text: str) -> dict[str, Any] | None:
+    """Return the PhoneRef of eleven digits that are a Chinese mobile number; None for anything else of that length."""
+    if text.isascii() and text.isdecimal() and "13" <= text[:2] <= "19":
+        return {"e164": f"+86{text}", "raw": text, "kind": _E164, "region_assumed": True}
+    return None
 
 
 def read_tn(setting: Setting) -> Read:
@@ -81,7 +88,7 @@ def _bare(number: str, region: str) -> str:
         return f"+{number[2:]}"
     if region == "CN":
         digits = number.replace("-", "").replace(" ", "")
-        if digits.startswith("086") or (digits.startswith("86") and len(digits) == _MOBILE_DIGITS + 2):
+        if digits.startswith("086") or (digits.startswith("86") and len(digits) == CHINESE_DIGITS + 2):
             rest = digits.removeprefix("0").removeprefix("86")
             return f"+86{rest.removeprefix('0')}"
     return number
