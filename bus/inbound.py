@@ -29,7 +29,7 @@ from bus.passing import Passing, move_order
 from bus.policy.model import Decision
 from bus.randomness import uuid7
 from bus.sealing.envelope import Header
-from bus.sealing.errors import SealingError
+from bus.sealing.errors import SealingError, told
 from bus.sealing.verify import VerifiedEnvelope, verify
 from bus.transport import Delivery, Disposition
 from schemas import registry
@@ -42,7 +42,17 @@ UNKNOWN_GRANT = "LF-IN-GRANT-UNKNOWN"
 
 _NODE_TYPES = frozenset(
     f"lianfang.v1.{name}"
-    for name in ("Grant", "Directory", "PolicyBundle", "SubjectQuery", "SubjectForward", "SubjectAnswer")
+    for name in (
+        "Grant",
+        "Directory",
+        "PolicyBundle",
+        "SubjectQuery",
+        "SubjectForward",
+        "SubjectAnswer",
+        "TagKey",
+        "TagRequest",
+        "TagAnswer",
+    )
 )
 """Types that the node itself handles."""
 
@@ -345,7 +355,7 @@ class Inbound:
             message_id=header.message_id,
             payload_sha256=item.envelope.payload_sha256,
             outcome=workflow_pb2.ReceiptOutcome.Value(f"RECEIPT_OUTCOME_{item.outcome}"),
-            code=item.code,
+            code=told(item.code),
             received_at_ms=now,
             log_index=max(index, 0),
         )

@@ -49,8 +49,48 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         "bring both nodes to releases that know it",
     ),
     "LF-SEAL-SUITE": (
-        "the sealing suite is unknown or not allowed",
-        "use a suite that the federation allows",
+        "the sealing suite is unknown to this release",
+        "bring both nodes to releases that know it",
+    ),
+    "LF-SEAL-SUITE-NOT-ALLOWED": (
+        "the sealing suite is none that the policy bundle allows",
+        "the sender must take the newest bundle; whoever asks for a weaker suite may be an attacker",
+    ),
+    "LF-SEAL-SUITE-PROVIDER": (
+        "suite 4 needs a provider of SM2, which is not installed here",
+        "install `lianfang[sm2]`, or have policy use another suite",
+    ),
+    "LF-SEAL-GRANT-SUITE": (
+        "a message is of another suite than its grant",
+        "ask the sender to send it anew; if it comes again, call the auditor",
+    ),
+    "LF-SEAL-GRANT-TYPE": (
+        "a grant is for another type of message",
+        "ask the sender to send it anew; if it comes again, call the auditor",
+    ),
+    "LF-SEAL-GRANT-EPOCH": (
+        "a message was sent outside the hour of its grant",
+        "the sender must set its clock; if it is right, call the auditor",
+    ),
+    "LF-SEAL-GRANT-NOT-YET": (
+        "a grant begins further in the future than clocks may differ",
+        "the sender must set its clock",
+    ),
+    "LF-SEAL-GRANT-LONG": (
+        "a grant is for longer than class keys may be used",
+        "the sender must bring its node up to date",
+    ),
+    "LF-SEAL-GRANT-UNKNOWN-KEY": (
+        "a grant is signed by a key that is not in the member directory",
+        "ask the centre for the newest directory; if the key is not in it, it is a forgery",
+    ),
+    "LF-SEAL-COMPARTMENT": (
+        "a message has not the compartments of its grant",
+        "ask the sender to send it anew; if it comes again, call the auditor",
+    ),
+    "LF-SEAL-SUBJECTS": (
+        "a message names more accounts, phones and persons than a log entry holds",
+        "the sender must split it",
     ),
     "LF-SEAL-TOO-LARGE": (
         "a message is larger than the limit",

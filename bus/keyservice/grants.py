@@ -8,15 +8,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 from google.protobuf.message import Message
 
 from bus import limits
 from bus.directory import Directory
+from bus.keyservice.prekeys import Prekeys
 from bus.keyservice.vault import Vault
 from bus.sealing import boxes, split
-from bus.sealing.batch import key_id
 from bus.sealing.envelope import ParsedEnvelope
 from bus.sealing.errors import EnvelopeRefused, GrantRefused, cannot_open
 from bus.sealing.signatures import all_hold, keys_of
@@ -25,7 +23,22 @@ from schemas import registry
 
 _REMEMBERED_MAX = 512
 GRANT_UNKNOWN = "LF-IN-GRANT-UNKNOWN"
+_NOT_TOGETHER = {
+    "LF-SEAL-GRANT-SUITE": "the message is of another suite than its grant",
+    "LF-SEAL-GRANT-TYPE": "the grant is for another type of message",
+    "LF-SEAL-GRANT-EPOCH": "the message was sent outside the hour of its grant",
+    "LF-SEAL-GRANT-OTHER": "the message was not sealed under this grant",
+}
 SUITE_NOT_ALLOWED = "LF-SEAL-SUITE-NOT-ALLOWED"
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What grants and messages are taken in by: the directory, the suites that policy allows, and the moment."""
+
+    directory: Directory
+    suites: Collection[int]
+    now_ms: int
 
 
 @dataclass(frozen=True)
@@ -63,12 +76,10 @@ class Contents:
 class Grants:
     """The grants of one agency."""
 
-    def __init__(self, agency: str, vault: Vault, prekey: X25519PrivateKey, x_wing: MLKEM768X25519PrivateKey) -> None:
+    def __init__(self, agency: str, vault: Vault, prekeys: Prekeys) -> None:
         self._agency = agency
         self._vault = vault
-        self._prekey = prekey
-        self._x_wing = x_wing
-        self._prekey_id = key_id(prekey.public_key().public_bytes_raw())
+        self._prekeys = prekeys
         self._remembered: OrderedDict[bytes, Held] = OrderedDict()
 
     def held(self, grant_id: bytes) -> Held | None:
@@ -91,25 +102,35 @@ class Grants:
             self._remembered.popitem(last=False)
         return held
 
-    def accept(self, document: bytes, directory: Directory, suites: Collection[int]) -> bytes:
+    def accept(self, document: bytes, by: Admission) -> bytes:
         """Take in a grant and return its id.
 
-        GrantRefused unless it is of one of these suites and its sender signed it, for us, with the keys it commits to.
+        GrantRefused unless it is of an allowed suite, for a time that has come, and its sender signed it, for us, with the
+        keys it commits to.
         """
         grant = boxes.parse_grant(document)
-        if grant.body.suite not in suites:
+        if grant.body.suite not in by.suites:
             raise GrantRefused("the grant is for a suite that policy does not allow", code=SUITE_NOT_ALLOWED)
         if self.held(grant.grant_id) is not None:
             return grant.grant_id
         body = grant.body
         if self._agency not in body.recipients:
             raise GrantRefused("the grant is not for this agency", code="LF-SEAL-GRANT-NOT-OURS")
-        if not directory.is_active(body.sender):
+        if body.not_after_ms - body.not_before_ms > boxes.EPOCH_MS_MAX:
+            raise GrantRefused("the grant is for longer than class keys may be used", code="LF-SEAL-GRANT-LONG")
+        if body.not_before_ms > by.now_ms + limits.CLOCK_SKEW_MS_MAX:
+            raise GrantRefused("the grant's hour has not come", code="LF-SEAL-GRANT-NOT-YET")
+        if not by.directory.is_active(body.sender):
             raise GrantRefused("the grant's sender does not take part", code="LF-SEAL-SENDER-SUSPENDED")
-        key = directory.signing_key(body.sender, body.sender_key_id, body.not_before_ms)
-        if key is None or not all_hold(
+        self._refuse_revoked(grant, by.directory)
+        key = by.directory.signing_key(body.sender, body.sender_key_id, body.not_before_ms)
+        if key is None:
+            raise GrantRefused(
+                "the key that signed the grant is not in the member directory", code="LF-SEAL-GRANT-UNKNOWN-KEY"
+            )
+        if not all_hold(
             grant.suite,
-            keys_of(grant.suite, directory.member(body.sender), body.sender_key_id, key),
+            keys_of(grant.suite, by.directory.member(body.sender), body.sender_key_id, key),
             boxes.grant_signed_bytes(grant.body_bytes, grant.wraps, grant.suite),
             grant.signatures,
         ):
@@ -119,31 +140,40 @@ class Grants:
         self._remember(grant, keys)
         return grant.grant_id
 
+    def _refuse_revoked(self, grant: boxes.Grant, directory: Directory) -> None:
+        """Nothing comes in under a grant that a revoked key has signed or that is wrapped to one. What came before stays."""
+        body, (wrap_key_id, _) = grant.body, grant.wraps.get(self._agency, (b"", b""))
+        if directory.is_revoked(body.sender, bytes(body.sender_key_id)) or directory.is_revoked(
+            self._agency, bytes(wrap_key_id)
+        ):
+            raise GrantRefused("the grant names a key that was revoked", code="LF-SEAL-GRANT-REVOKED")
+
     def _unwrap(self, grant: boxes.Grant) -> dict[int, bytes]:
         if self._agency not in grant.wraps:
             return {}  # a recipient for whom nothing is sealed
         wrap_key_id, sealed = grant.wraps[self._agency]
-        if wrap_key_id != self._prekey_id:
-            raise GrantRefused("the grant is wrapped to a prekey that is not ours", code="LF-SEAL-GRANT-PREKEY")
-        private_key = self._x_wing if grant.suite.wraps_with_x_wing else self._prekey
+        private_key = self._prekeys.private(bytes(wrap_key_id), x_wing=grant.suite.wraps_with_x_wing)
         return boxes.unwrap(sealed, self._agency, private_key, grant)
 
-    def admit(self, parsed: ParsedEnvelope, directory: Directory, suites: Collection[int]) -> str:
+    def admit(self, parsed: ParsedEnvelope, by: Admission) -> str:
         """Take in a message's inline grant, and see that the message was sealed under its grant and opens.
 
         Returns "" or, where its grant is not here, LF-IN-GRANT-UNKNOWN. SealingError when it will never open.
         """
-        if parsed.header.suite not in suites:
+        if parsed.header.suite not in by.suites:
             raise EnvelopeRefused(
                 "the message is sealed under a suite that policy does not allow", code=SUITE_NOT_ALLOWED
             )
         wanted = parsed.header.grant_id
         held = self._remembered.get(wanted)
         is_known = held is not None and held.grant.document == parsed.inline_grant  # the very bytes taken in before
-        if parsed.inline_grant and not is_known and self.accept(parsed.inline_grant, directory, suites) != wanted:
+        if parsed.inline_grant and not is_known and self.accept(parsed.inline_grant, by) != wanted:
             raise GrantRefused("the message carries another grant than its own", code="LF-SEAL-GRANT-OTHER")
-        if wanted and self.held(wanted) is None:
+        found = self.held(wanted)
+        if wanted and found is None:
             return GRANT_UNKNOWN
+        if found is not None:
+            self._refuse_revoked(found.grant, by.directory)
         self.open(parsed)
         return ""
 
@@ -157,12 +187,11 @@ class Grants:
         held = self.held(header.grant_id)
         if held is None:
             return Contents(header.type, {}, ())
-        if header.suite != held.grant.body.suite:
-            raise GrantRefused("the message is of another suite than its grant", code="LF-SEAL-GRANT-SUITE")
-        if not boxes.fits(header, held.grant):
-            raise GrantRefused("the message was not sealed under this grant", code="LF-SEAL-GRANT-OTHER")
+        apart = boxes.why_not(header, held.grant)
+        if apart:
+            raise GrantRefused(_NOT_TOGETHER[apart], code=apart)
         if len(parsed.boxes) != len(held.classes):
-            raise EnvelopeRefused("the message has not the boxes of its grant", code="LF-SEAL-FORM")
+            raise EnvelopeRefused("the message has not the compartments of its grant", code="LF-SEAL-COMPARTMENT")
         place = boxes.Place(parsed.header_bytes, parsed.public_body, header.salt, header.sequence, held.grant.suite)
         plains: dict[tuple[str, ...], bytes] = {}
         withheld: list[str] = []
@@ -176,5 +205,5 @@ class Grants:
                 raise cannot_open()  # a field outside its classes, or one that could be read in two ways
         contents = Contents(header.type, plains, tuple(withheld))
         if next(islice(subjects_of(contents.message()), limits.SUBJECTS_MAX, None), None) is not None:
-            raise EnvelopeRefused("it names more subjects than a log entry holds", code="LF-SEAL-TOO-LARGE")
+            raise EnvelopeRefused("it names more subjects than a log entry holds", code="LF-SEAL-SUBJECTS")
         return contents

@@ -21,11 +21,13 @@ from bus.sealing import boxes, split
 from bus.sealing.batch import BatchPlace, key_id, sign_batch
 from bus.sealing.envelope import BOXES_MAX, LANE_NUMBERS, VERSION, header_in_form
 from bus.sealing.plan import Compartment
+from bus.sealing.signatures import keys_of
 from bus.sealing.suites import CLASSICAL, Suite
 from schemas import field_classes, registry
 from schemas.v1 import envelope_pb2
 
-_EPOCH_MS = 3_600_000
+_OVERLAP_MS = 5 * 60 * 1000
+"""How long before its end a grant is followed by the next one: what is dated a little back still has the one before."""
 _MESSAGES_MAX = 1 << 24
 _RESERVE = 1024
 _SALT_BYTES = 16
@@ -46,6 +48,11 @@ class _Issued:
     used: int
     reserved: int
     suite: Suite
+    before: "_Issued | None" = None
+
+    def is_due(self, at_ms: int) -> bool:
+        """Say whether the next epoch begins: by time, with an overlap, or by count."""
+        return at_ms > self.not_after_ms - _OVERLAP_MS or self.used >= _MESSAGES_MAX
 
     def serves(self, at_ms: int) -> bool:
         return self.not_before_ms <= at_ms <= self.not_after_ms and self.used < _MESSAGES_MAX
@@ -62,6 +69,16 @@ class Sealer:
         self._randomness = randomness
         self._issued: dict[_Plan, _Issued] = {}
 
+    def use(self, signer: Signer) -> None:
+        """Seal with these signing keys from now on; grants that others have signed are not taken up again."""
+        if signer is not self._signer:
+            self._signer, self._key_id = signer, key_id(signer.ed25519.public_key().public_bytes_raw())
+            self._issued.clear()
+
+    def forget(self) -> None:
+        """Let go of the grants in use: the next message begins another."""
+        self._issued.clear()
+
     def seal(self, requests: Sequence[SealRequest], directory: Directory, suite: Suite = CLASSICAL) -> list[bytes]:
         """Seal messages of one suite under one signature; return the envelopes in the same order.
 
@@ -71,6 +88,7 @@ class Sealer:
             raise Usage(
                 f"a batch has at most {limits.SEAL_BATCH_MAX} messages", cure="send fewer", code="LF-SEAL-BATCH"
             )
+        self._require_own_keys(directory, suite)
         payloads = [self._payload(request, directory, suite) for request in requests]
         places = self._places(payloads, suite)
         envelopes = [
@@ -91,6 +109,18 @@ class Sealer:
                 code="LF-SEAL-TOO-LARGE",
             )
         return envelopes
+
+    def _require_own_keys(self, directory: Directory, suite: Suite) -> None:
+        """What nobody could verify is not sealed: the directory must have our keys of the suite."""
+        if not (suite.signs_with_sm2 or suite.signs_with_ml_dsa_65_too):
+            return
+        own = keys_of(suite, directory.member(self._agency), self._key_id, b"")
+        if not (own.sm2 if suite.signs_with_sm2 else own.ml_dsa_65):
+            raise Usage(
+                f"the member directory has no key of this agency for sealing suite {suite.number}, which policy uses",
+                cure="have it added to the directory, or have policy use another suite",
+                code="LF-SEAL-SUITE-KEY",
+            )
 
     def _places(self, payloads: Sequence[bytes], suite: Suite) -> list[BatchPlace]:
         made: list[bytes] = []  # the second signature: both are made of the same bytes, at one call
@@ -149,16 +179,20 @@ class Sealer:
         )
 
     def _grant_for(self, request: SealRequest, directory: Directory, suite: Suite) -> tuple[_Issued, bool]:
-        wanted = _plan(request, directory, suite)
+        wanted, at_ms = _plan(request, directory, suite), request.sent_at_ms
         grant, fresh = self._issued.get(wanted), False
-        if grant is None or not grant.serves(request.sent_at_ms):
+        if grant is not None and grant.before is not None and at_ms < grant.not_before_ms:
+            grant = grant.before  # dated before the present epoch began, in that of before
+        if grant is None or not grant.serves(at_ms) or (grant.is_due(at_ms) and grant is self._issued[wanted]):
             # What stands in a plan has to be sound only once: it is the same for every message after.
             _check_compartments(request)
             _check_recipients(request, directory)
-            plan = _digest(wanted, self._key_id)
-            grant = self._stored(plan, request.sent_at_ms)
-            if grant is None or not grant.serves(request.sent_at_ms):
+            plan, before = _digest(wanted, self._key_id), self._issued.get(wanted)
+            grant = self._stored(plan, at_ms)
+            if grant is None or not grant.serves(at_ms) or grant.is_due(at_ms):
                 grant, fresh = self._issue(request, plan, directory, suite), True
+            if before is not None and before.serves(at_ms) and before.grant_id != grant.grant_id:
+                before.before, grant.before = None, before
             if len(self._issued) >= _GRANTS_HELD_MAX:
                 self._issued.clear()  # each is taken up again from the vault, after the numbers reserved for it
             self._issued[wanted] = grant
@@ -196,7 +230,7 @@ class Sealer:
             policy_serial=request.policy_serial,
             retention_bucket=_bucket(request.type_name, request.sent_at_ms),
             not_before_ms=request.sent_at_ms,
-            not_after_ms=request.sent_at_ms + _EPOCH_MS,
+            not_after_ms=request.sent_at_ms + boxes.EPOCH_MS_MAX,
             compartments=[
                 envelope_pb2.GrantCompartment(
                     compartment=item.number,
@@ -223,7 +257,7 @@ class Sealer:
             ml_dsa_65_signature=signatures.second,
         ).SerializeToString(deterministic=True)
         grant_id = boxes.grant_id(body, suite)
-        begins, ends = request.sent_at_ms, request.sent_at_ms + _EPOCH_MS
+        begins, ends = request.sent_at_ms, request.sent_at_ms + boxes.EPOCH_MS_MAX
         self._vault.keep_grant(grant_id, plan, document, ends, keys)
         return _Issued(grant_id, document, begins, ends, keys, 0, 0, suite)
 
@@ -306,7 +340,7 @@ def _check_recipients(request: SealRequest, directory: Directory) -> None:
 def _plan(request: SealRequest, directory: Directory, suite: Suite) -> _Plan:
     """Return everything that a grant is for, in one form: two forms of one plan would be two counters under one grant.
 
-    The directory belongs to it: another one means other prekeys and members.
+    The directory belongs to it, and what was revoked since: another one means other prekeys and members.
     """
     bucket = _bucket(request.type_name, request.sent_at_ms)
     return (
@@ -315,7 +349,7 @@ def _plan(request: SealRequest, directory: Directory, suite: Suite) -> _Plan:
         tuple(sorted(request.recipients)),
         request.policy_serial,
         bucket,
-        directory.sha256,
+        directory.state_sha256,
         tuple([(item.number, item.classes, item.audience) for item in request.compartments]),
     )
 
@@ -338,10 +372,10 @@ def _parts(compartments: tuple[Compartment, ...]) -> tuple[tuple[str, ...], ...]
 
 
 def _bucket(type_name: str, at_ms: int) -> str:
-    return _bucket_of_hour(type_name, at_ms // _EPOCH_MS)
+    return _bucket_of_hour(type_name, at_ms // boxes.EPOCH_MS_MAX)
 
 
 @lru_cache(maxsize=1024)
 def _bucket_of_hour(type_name: str, hour: int) -> str:
-    moment = datetime.fromtimestamp(hour * _EPOCH_MS / 1000, UTC)
+    moment = datetime.fromtimestamp(hour * boxes.EPOCH_MS_MAX / 1000, UTC)
     return f"{registry.retention_class(type_name).lower()}/{moment.year}-{moment.month:02d}"

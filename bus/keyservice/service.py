@@ -17,27 +17,27 @@ from typing import Any, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit import blind as blinding
 from audit.checkpoint import LOG_KEY_TYPE, WITNESS_KEY_TYPE, Verifier
 from bus import documents
 from bus.clock import Clock
-from bus.directory import log_origin, prekey_signed_bytes, witness_name
+from bus.directory import log_origin, witness_name
 from bus.errors import Retry, Usage
 from bus.keyservice import redeem
-from bus.keyservice.grants import Grants
+from bus.keyservice.grants import Admission, Grants
+from bus.keyservice.identities import Identities, public_parts
+from bus.keyservice.lifecycle import Lifecycle
 from bus.keyservice.pins import Pins
-from bus.keyservice.protocol import Inspection, OpenRequest, PublicKeys, SealRequest, SubjectValue
+from bus.keyservice.prekeys import Prekeys
+from bus.keyservice.protocol import Inspection, KeyState, OpenRequest, PublicKeys, SealRequest, SubjectValue
 from bus.keyservice.providers import Provider
 from bus.keyservice.sealer import Sealer
-from bus.keyservice.signer import Signer
 from bus.keyservice.tags import TagShares
 from bus.keyservice.vault import Vault
 from bus.randomness import Randomness
-from bus.sealing import kem, sm2
+from bus.sealing import sm2
 from bus.sealing.envelope import parse_payload
 from bus.sealing.errors import CannotOpen, SealingError
 from bus.sealing.split import classes_present
@@ -46,7 +46,6 @@ from bus.subject_fields import subjects_of
 from schemas import registry
 
 _BLIND = "blind/"
-_PREKEY_LIFETIME_MS = 400 * 86400 * 1000
 _SHIPMENT = "lianfang.v1.Checkpoint"
 _REST = b"lianfang/1 at rest\x00"
 _ZERO_NONCE = bytes(12)
@@ -76,24 +75,16 @@ class KeyService:
             self._randomness = randomness
             self._read_leaf = read_leaf
             self._agency = self._must("agency").decode()
-            self._signing = Ed25519PrivateKey.from_private_bytes(self._must("signing"))
             self._log = Ed25519PrivateKey.from_private_bytes(self._must("log"))
             self._witness = Ed25519PrivateKey.from_private_bytes(self._must("witness"))
-            self._prekey = X25519PrivateKey.from_private_bytes(self._must("prekey"))
             self._fingerprint = self._vault.get_or_make("fingerprint")
             self._rest = self._vault.get_or_make("at-rest")
             self._blind_keys: dict[str, bytes] = {}
             self._pins = Pins(self._vault, clock)
-            # A vault from before there were suites gets its other keys at its first start with this release.
-            self._x_wing_seed = self._vault.get_or_make("prekey-x-wing")
-            self._ml_dsa_65 = MLDSA65PrivateKey.from_seed_bytes(self._vault.get_or_make("signing-ml-dsa-65"))
-            self._sm2_pair = self._vault.get("signing-sm2") or b""
-            if not self._sm2_pair:
-                self._sm2_pair = sm2.pair_of(randomness.bytes(sm2.NOISE_BYTES))
-                self._vault.put_all({"signing-sm2": self._sm2_pair})
-            signer = Signer(self._signing, self._ml_dsa_65, self._sm2_pair)
-            self._sealer = Sealer(self._agency, self._vault, signer, randomness)
-            self._grants = Grants(self._agency, self._vault, self._prekey, kem.x_wing_private(self._x_wing_seed))
+            self._prekeys, identities = Prekeys(self._vault, randomness), Identities(self._vault, randomness)
+            self._life = Lifecycle(self._agency, self._vault, self._pins, (self._prekeys, identities), clock)
+            self._sealer = Sealer(self._agency, self._vault, self._life.signer(), randomness)
+            self._grants = Grants(self._agency, self._vault, self._prekeys)
             self._tags = TagShares(self._vault, clock, randomness, read_leaf)
             self._opens_per_second_max = opens_per_second_max
             self._second, self._opens = 0, 0
@@ -122,27 +113,32 @@ class KeyService:
             raise Usage(f"the vault has no {name}", cure="make keys with `lianfang node init`", code="LF-KEYS-MISSING")
         return secret
 
+    @property
+    def _signing(self) -> Ed25519PrivateKey:
+        """The Ed25519 key in force."""
+        return self._life.signer().ed25519
+
     def public_keys(self) -> PublicKeys:
         """Return the agency's public keys."""
-        begins = int.from_bytes(self._must("prekey-from"), "big")
-        ends = begins + _PREKEY_LIFETIME_MS
-        prekey, x_wing = _raw(self._prekey), kem.x_wing_public(self._x_wing_seed)
+        signer = self._life.signer()
+        keys, prekey = public_parts(signer), self._life.signed(self._prekeys.newest(), signer)
         return PublicKeys(
             agency=self._agency,
-            signing_key=_raw(self._signing),
-            prekey=prekey,
-            prekey_not_before_ms=begins,
-            prekey_not_after_ms=ends,
-            prekey_signature=self._signing.sign(prekey_signed_bytes(self._agency, prekey, begins, ends, x_wing)),
+            signing_key=keys.public_key,
+            prekey=prekey.public_key,
+            prekey_not_before_ms=prekey.not_before_ms,
+            prekey_not_after_ms=prekey.not_after_ms,
+            prekey_signature=prekey.signature,
             log_vkey=Verifier(log_origin(self._agency), LOG_KEY_TYPE, _raw(self._log)).text,
             witness_vkey=Verifier(witness_name(self._agency), WITNESS_KEY_TYPE, _raw(self._witness)).text,
-            signing_key_ml_dsa_65=self._ml_dsa_65.public_key().public_bytes_raw(),
-            signing_key_sm2=sm2.public_of(self._sm2_pair),
-            prekey_x_wing=x_wing,
+            signing_key_ml_dsa_65=keys.ml_dsa_65,
+            signing_key_sm2=keys.sm2,
+            prekey_x_wing=prekey.x_wing,
         )
 
     def seal(self, requests: Sequence[SealRequest]) -> list[bytes]:
         """Seal messages under one signature, by the suite that policy uses."""
+        self._sealer.use(self._life.signer())
         return self._sealer.seal(requests, self._pins.directory(), SUITES[self._pins.bundle().suites.use])
 
     def sign(self, purpose: Literal["log", "witness", "directory", "policy"], message: bytes) -> bytes:
@@ -163,7 +159,10 @@ class KeyService:
 
     def admit(self, payload: bytes) -> str:
         """Take in a message's inline grant, and see that message and grant belong together and that it opens."""
-        return self._grants.admit(parse_payload(payload), self._pins.directory(), self._pins.bundle().suites.allowed)
+        return self._grants.admit(parse_payload(payload), self._admission())
+
+    def _admission(self) -> Admission:
+        return Admission(self._pins.directory(), self._pins.bundle().suites.allowed, self._clock.now_ms())
 
     def admit_all(self, payloads: Sequence[bytes]) -> list[str]:
         """Take in many messages; a refusal is its code, in the message's place."""
@@ -177,7 +176,7 @@ class KeyService:
 
     def accept_grant(self, document: bytes) -> None:
         """Take in a grant: signed by its sender, for us, with the keys it commits to."""
-        self._grants.accept(document, self._pins.directory(), self._pins.bundle().suites.allowed)
+        self._grants.accept(document, self._admission())
 
     def grant(self, grant_id: bytes) -> bytes:
         """Return a grant of our own."""
@@ -304,7 +303,7 @@ class KeyService:
 
     def install_directory(self, document: bytes) -> None:
         """Hold to this directory: the same again, or the present one's successor."""
-        self._pins.install_directory(document)
+        self._pins.install_directory(document, self._life.check_own)
 
     def install_policy(self, document: bytes) -> None:
         """Hold to this bundle: the same again, or the present one's successor."""
@@ -322,11 +321,48 @@ class KeyService:
         """Destroy our share of an epoch."""
         self._tags.destroy(epoch)
 
+    def install_notice(self, document: bytes) -> None:
+        """Hold to what an agency says of its own keys."""
+        self._pins.install_notice(document)
+
+    def notices(self) -> list[bytes]:
+        """Return every notice that is held."""
+        return self._pins.notices()
+
+    def key_states(self) -> list[KeyState]:
+        """Return every key of this agency and how it stands."""
+        return self._life.states()
+
+    def next_prekey(self, lifetime_ms: int) -> bytes:
+        """Make the next prekey, or take up one that nobody was told of yet."""
+        return self._life.next_prekey(lifetime_ms)
+
+    def own_notice(self, revoke: Sequence[bytes], lifetime_ms: int) -> bytes:
+        """Return the notice of this agency's keys, with these revoked too, once it is in force here."""
+        return self._life.notice(revoke, lifetime_ms)
+
+    def next_identity(self, overlap_ms: int) -> bytes:
+        """Return this agency's entry for the next directory, with the next signing key and its consent."""
+        return self._life.next_identity(overlap_ms)
+
+    def end_epochs(self) -> int:
+        """Seal nothing more under the grants of now."""
+        self._sealer.forget()
+        return self._vault.end_own_grants(self._clock.now_ms())
+
+    def retire_key(self, wanted: bytes) -> None:
+        """Destroy a key that is no more in force."""
+        self._life.retire(wanted)
+
+    def sweep_keys(self, lifetime_ms: int, grace_ms: int) -> list[bytes]:
+        """Destroy keys whose time and grace are over."""
+        return self._life.sweep(lifetime_ms, grace_ms)
+
 
 def _context(message: object) -> Any:
     """Return a message's case context; None for a type that has none."""
     return getattr(message, "case_context", None)
 
 
-def _raw(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:
+def _raw(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes_raw()

@@ -30,6 +30,8 @@ _COMMITMENT = b"lianfang/1 commitment\x00"
 _WRAP = b"lianfang/1 wrap\x00"
 _GRANT = b"lianfang/1 grant\x00"
 KEY_BYTES = 32
+EPOCH_MS_MAX = 3_600_000
+"""How long class keys are used: no grant is for longer."""
 GRANT_BYTES_MAX = 256 * 1024
 _COMMITMENT_BYTES = 32
 _NONCE_BYTES = 16
@@ -116,6 +118,8 @@ def parse_grant(document: bytes) -> Grant:
         body = strict(envelope_pb2.GrantBody, outer.body, GRANT_BYTES_MAX)
     except EnvelopeRefused as error:
         raise GrantRefused("the grant is not in form", code="LF-SEAL-GRANT-FORM") from error
+    if body.version != VERSION:
+        raise GrantRefused("the grant is in another version of the sealing format", code="LF-SEAL-VERSION")
     if body.suite not in SUITES:
         raise GrantRefused("the grant is for a suite that is unknown", code="LF-SEAL-SUITE")
     suite = SUITES[body.suite]
@@ -144,14 +148,24 @@ def parse_grant(document: bytes) -> Grant:
     )
 
 
+def _terms_of(header: Header) -> tuple[object, ...]:
+    return (
+        header.suite,
+        header.sender,
+        header.sender_key_id,
+        header.type,
+        header.recipients,
+        header.policy_serial,
+    )
+
+
 def _terms(body: envelope_pb2.GrantBody) -> tuple[object, ...]:
     return (body.suite, body.sender, body.sender_key_id, body.type, tuple(body.recipients), body.policy_serial)
 
 
 def _body_in_form(body: envelope_pb2.GrantBody) -> bool:
     return (
-        body.version == VERSION
-        and 0 < len(body.recipients) <= RECIPIENTS_MAX
+        0 < len(body.recipients) <= RECIPIENTS_MAX
         and list(body.recipients) == sorted(set(body.recipients))
         and 0 < body.not_before_ms < body.not_after_ms
         and len(body.nonce) == _NONCE_BYTES
@@ -178,22 +192,18 @@ def _compartments_in_form(body: envelope_pb2.GrantBody) -> bool:
     )
 
 
-def fits(header: Header, grant: Grant) -> bool:
-    """Say whether a message may have been sealed under a grant: same sender, type, recipients, policy, and in its time."""
+def why_not(header: Header, grant: Grant) -> str:
+    """Return "" where a message may have been sealed under a grant, or the code of what keeps them apart.
+
+    Same suite, type, sender, recipients and policy, and sent in the grant's time. All of it stands in the clear.
+    """
     body = grant.body
-    return (
-        header.grant_id == grant.grant_id
-        and (
-            header.suite,
-            header.sender,
-            header.sender_key_id,
-            header.type,
-            header.recipients,
-            header.policy_serial,
-        )
-        == grant.terms
-        and body.not_before_ms <= header.sent_at_ms <= body.not_after_ms
-    )
+    if header.grant_id == grant.grant_id and _terms_of(header) == grant.terms:
+        in_time = body.not_before_ms <= header.sent_at_ms <= body.not_after_ms
+        return "" if in_time else "LF-SEAL-GRANT-EPOCH"
+    if header.suite != body.suite:
+        return "LF-SEAL-GRANT-SUITE"
+    return "LF-SEAL-GRANT-TYPE" if header.type != body.type else "LF-SEAL-GRANT-OTHER"
 
 
 def classes_of(grant: Grant, compartment: int) -> tuple[str, ...]:

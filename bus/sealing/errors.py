@@ -37,6 +37,25 @@ class CannotOpen(SealingError):
     code = "LF-SEAL-CANNOT-OPEN"
 
 
+_DEPEND_ON_SECRETS = frozenset(
+    {
+        "LF-SEAL-GRANT-WRAP",
+        "LF-SEAL-GRANT-KEYS",
+        "LF-SEAL-GRANT-COMMITMENT",
+        "LF-SEAL-SUBJECTS",
+    }
+)
+
+
+def told(code: str) -> str:
+    """Return the code that the other side is told for a refusal of ours.
+
+    Whether a key did not fit or a value was not as it should be stands in our own log: told to a sender, either would let it
+    ask, message by message, what we hold. What follows from what travels in the clear it may know.
+    """
+    return CannotOpen.code if code in _DEPEND_ON_SECRETS else code
+
+
 def cannot_open() -> CannotOpen:
     """Return the one refusal of every box: wrong key, altered, moved or smuggled into, nobody learns which."""
     return CannotOpen("the box does not open")

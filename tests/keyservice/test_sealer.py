@@ -102,6 +102,36 @@ def test_a_class_key_is_worn_out_after_so_many_messages(house: House, monkeypatc
     assert grants[3] != grants[0]
 
 
+def test_the_next_epoch_begins_before_the_last_one_ends(house: House):
+    """Five minutes before its end a grant is followed by the next; what is dated back still has the one before."""
+    times = [0, 3_300_000, 3_300_001, 3_300_001, 3_200_000, 3_600_000, 3_600_001]
+    service = house.services["bank-a"]
+    sent = [
+        parse_header(service.seal([seal_request(at, sent_at_ms=NOW_MS + later, inline_grant=False)])[0])
+        for at, later in enumerate(times)
+    ]
+    grants = [item.header.grant_id for item in sent]
+    assert grants[0] == grants[1] == grants[4]
+    assert grants[2] == grants[3] == grants[5] == grants[6] != grants[0]
+    assert [bool(item.inline_grant) for item in sent] == [True, False, True, False, False, False, False]
+    for item in sent:
+        house.clock.at_ms = item.header.sent_at_ms
+        assert house.services["police-a"].admit(item.payload) == ""
+    assert len({(item.header.grant_id, item.header.sequence) for item in sent}) == len(sent)
+
+
+def test_the_next_epoch_goes_on_after_a_restart(house: House):
+    """After a restart in the overlap the newest grant goes on, beyond the numbers it may have used."""
+    service = house.services["bank-a"]
+    service.seal([seal_request(1)])
+    late = {"sent_at_ms": NOW_MS + 3_400_000}
+    before = parse_header(service.seal([seal_request(2, **late)])[0]).header
+    house.start("bank-a")
+    after = parse_header(house.services["bank-a"].seal([seal_request(3, **late)])[0]).header
+    assert after.grant_id == before.grant_id
+    assert after.sequence > before.sequence
+
+
 UNSOUND = {
     "a class without a compartment": {
         "compartments": compartments({k: v for k, v in AUDIENCES.items() if k != "NARRATIVE"})

@@ -272,19 +272,20 @@ def test_types_have_their_own_grants(house: House, pair):
     """A grant for one type does not serve another type of the same sender and recipients."""
     grant = boxes.parse_grant(pair[0].inline_grant)
     header = parse_payload(pair[0].SerializeToString()).header
-    assert boxes.fits(header, grant)
+    assert boxes.why_not(header, grant) == ""
     assert header.type == NOTICE
-    for change in (
-        {"type": "lianfang.v1.SpoofedCallReport"},
-        {"sender": "bank-b"},
-        {"recipients": ("police-a",)},
-        {"policy_serial": 7},
-        {"sent_at_ms": NOW_MS - 1},
-        {"sent_at_ms": NOW_MS + 3_600_001},
-        {"grant_id": bytes(16)},
-        {"sender_key_id": bytes(8)},
+    for change, code in (
+        ({"type": "lianfang.v1.SpoofedCallReport"}, "TYPE"),
+        ({"suite": 3}, "SUITE"),
+        ({"sender": "bank-b"}, "OTHER"),
+        ({"recipients": ("police-a",)}, "OTHER"),
+        ({"policy_serial": 7}, "OTHER"),
+        ({"sent_at_ms": NOW_MS - 1}, "EPOCH"),
+        ({"sent_at_ms": NOW_MS + 3_600_001}, "EPOCH"),
+        ({"grant_id": bytes(16)}, "OTHER"),
+        ({"sender_key_id": bytes(8)}, "OTHER"),
     ):
-        assert not boxes.fits(replace(header, **change), grant)
+        assert boxes.why_not(replace(header, **change), grant) == f"LF-SEAL-GRANT-{code}"
 
 
 def test_domain_strings_keep_uses_apart():

@@ -4,10 +4,11 @@ import hmac
 
 import pytest
 
+from bus import limits
 from bus.sealing import boxes, suites
 from bus.sealing.errors import GrantRefused
 from schemas.v1 import envelope_pb2
-from tests.keyservice.house import NOW_MS, House, seal_request
+from tests.keyservice.house import NOW_MS, House, prekey_of, seal_request
 from tests.sealing.attacker import admit, change_grant, change_header, copy, sealed_of, sign_grant
 
 
@@ -49,6 +50,11 @@ def test_a_message_without_its_grant_waits(house: House, pair):
     assert admit(house, bare) == ""
 
 
+def _move(body: envelope_pb2.GrantBody, later_ms: int) -> None:
+    body.not_before_ms += later_ms
+    body.not_after_ms += later_ms
+
+
 CHANGED_GRANTS = {
     "sender": lambda body: setattr(body, "sender", "bank-b"),
     "sender key": lambda body: setattr(body, "sender_key_id", bytes(8)),
@@ -67,17 +73,24 @@ CHANGED_GRANTS = {
     "short commitment": lambda body: setattr(body.compartments[0], "commitment", b"x"),
     "another commitment": lambda body: setattr(body.compartments[0], "commitment", bytes(32)),
     "no nonce": lambda body: body.ClearField("nonce"),
+    "for longer than an hour": lambda body: setattr(body, "not_after_ms", body.not_after_ms + 1),
+    "begins when clocks could not differ so much": lambda body: _move(body, limits.CLOCK_SKEW_MS_MAX + 1),
+    "an unknown suite": lambda body: setattr(body, "suite", 9),
     "ends before it begins": lambda body: setattr(body, "not_after_ms", 1),
     "before its key": lambda body: setattr(body, "not_before_ms", 1),
 }
 
 
 IN_FORM = {
-    "sender": "SIGNATURE",
-    "sender key": "SIGNATURE",
-    "before its key": "SIGNATURE",
-    "another commitment": "WRAP",
-    "an audience more": "WRAP",
+    "sender": "GRANT-UNKNOWN-KEY",
+    "sender key": "GRANT-UNKNOWN-KEY",
+    "before its key": "GRANT-LONG",
+    "for longer than an hour": "GRANT-LONG",
+    "begins when clocks could not differ so much": "GRANT-NOT-YET",
+    "version": "VERSION",
+    "an unknown suite": "SUITE",
+    "another commitment": "GRANT-WRAP",
+    "an audience more": "GRANT-WRAP",
 }
 """Changes that leave a grant in form, and what refuses it then."""
 
@@ -88,7 +101,19 @@ def test_a_grant_changed_and_signed_anew_is_refused(house: House, pair, name: st
     document = change_grant(house, pair[0].inline_grant, CHANGED_GRANTS[name])
     with pytest.raises(GrantRefused) as caught:
         house.services["police-a"].accept_grant(document)
-    assert caught.value.code == f"LF-SEAL-GRANT-{IN_FORM.get(name, 'FORM')}"
+    assert caught.value.code == f"LF-SEAL-{IN_FORM.get(name, 'GRANT-FORM')}"
+
+
+def test_a_grant_may_begin_as_far_ahead_as_clocks_may_differ(house: House, pair):
+    """At the limit of clock skew a grant is taken as far as its time goes; one millisecond beyond it is refused by name."""
+    for later_ms, code in (
+        (limits.CLOCK_SKEW_MS_MAX, "LF-SEAL-GRANT-WRAP"),
+        (limits.CLOCK_SKEW_MS_MAX + 1, "LF-SEAL-GRANT-NOT-YET"),
+    ):
+        document = change_grant(house, pair[0].inline_grant, lambda body, later_ms=later_ms: _move(body, later_ms))
+        with pytest.raises(GrantRefused) as caught:
+            house.services["police-a"].accept_grant(document)
+        assert caught.value.code == code  # a body that was changed fits its wraps no more
 
 
 def test_a_grant_is_its_senders(house: House, pair):
@@ -128,7 +153,7 @@ def test_a_wrap_to_another_prekey_is_refused_by_name(house: House, pair):
 
 def test_a_recipients_forwarded_wrap_is_bound_to_its_grant(house: House, pair, monkeypatch):
     """A wrap of one grant does not open in another grant with the same prekey; with an empty info it would."""
-    prekey = house.services["police-a"]._prekey
+    prekey = prekey_of(house, "police-a")
     grant = boxes.parse_grant(pair[0].inline_grant)
     other = boxes.parse_grant(change_grant(house, pair[0].inline_grant, lambda body: setattr(body, "nonce", b"n" * 16)))
     with pytest.raises(GrantRefused):
@@ -176,11 +201,10 @@ def test_a_wrap_holds_exactly_the_keys_of_its_recipient(house: House, pair):
     for keys in (held.keys, {2: held.keys[2]}, {}, {9: bytes(32)}):
         sealed = boxes.wrap(keys, "police-b", public, grant.body_bytes)
         with pytest.raises(GrantRefused) as caught:
-            boxes.unwrap(sealed, "police-b", house.services["police-b"]._prekey, grant)
+            boxes.unwrap(sealed, "police-b", prekey_of(house, "police-b"), grant)
         assert caught.value.code == "LF-SEAL-GRANT-KEYS"
     assert (
-        ours.keys()
-        == boxes.unwrap(grant.wraps["police-b"][1], "police-b", house.services["police-b"]._prekey, grant).keys()
+        ours.keys() == boxes.unwrap(grant.wraps["police-b"][1], "police-b", prekey_of(house, "police-b"), grant).keys()
     )
 
 

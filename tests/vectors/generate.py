@@ -19,7 +19,7 @@ from bus.sealing.envelope import parse_header
 from bus.sealing.errors import SealingError
 from bus.sealing.verify import verify
 from schemas.v1 import envelope_pb2, notice_pb2
-from tests.keyservice.house import NOW_MS, House, SeededRandomness, build, notice, seal_request
+from tests.keyservice.house import NOW_MS, House, SeededRandomness, build, notice, prekey_of, seal_request
 from tests.sealing.attacker import change_envelope, change_header, resign, sealed_of
 
 HERE = Path(__file__).parent
@@ -65,13 +65,9 @@ def seal_vectors(house: House, envelopes: list[bytes], wraps: dict[str, bytes]) 
         "signing_key_public": house.services["bank-a"].public_keys().signing_key.hex(),
         "hpke_wraps": {name: value.hex() for name, value in sorted(wraps.items())},
         "directory": house.document.hex(),
-        "prekeys_private": {name: _prekey(house, name).hex() for name in sorted(wraps)},
+        "prekeys_private": {name: prekey_of(house, name).private_bytes_raw().hex() for name in sorted(wraps)},
         "envelopes": [envelope.hex() for envelope in envelopes],
     }
-
-
-def _prekey(house: House, agency: str) -> bytes:
-    return house.services[agency]._prekey.private_bytes_raw()
 
 
 def open_vectors(house: House, envelopes: list[bytes]) -> list[dict[str, Any]]:
@@ -134,6 +130,7 @@ HEADERS: dict[str, Callable[[envelope_pb2.Header], object]] = {
     "type by its short name": lambda header: setattr(header, "type", "SuspiciousAccountNotice"),
     "version 2": lambda header: setattr(header, "version", 2),
     "suite 2": lambda header: setattr(header, "suite", 2),
+    "suite unknown": lambda header: setattr(header, "suite", 9),
     "lane unknown": lambda header: setattr(header, "lane", 7),
     "grant altered": lambda header: setattr(header, "grant_id", bytes(16)),
 }
