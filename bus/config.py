@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -67,6 +67,22 @@ class Timers(_Strict):
     def receipt_waits_s(self) -> dict[str, float]:
         """Return, by lane, how long a receipt may take."""
         return {"urgent": self.receipt_urgent_s, "normal": self.receipt_normal_s, "bulk": self.receipt_bulk_s}
+
+
+class Tags(_Strict):
+    """Match tags: who holds the two shares of their key; for a holder, how many values it evaluates for each member."""
+
+    authorities: tuple[str, ...] = ()
+    wait_s: float = Field(default=30.0, gt=0, le=3600)
+    hourly_max: int = Field(default=2000, ge=1)
+    daily_max: int = Field(default=20000, ge=1)
+
+    @field_validator("authorities")
+    @classmethod
+    def _two_or_none(cls, named: tuple[str, ...]) -> tuple[str, ...]:
+        if len(named) not in (0, 2) or len(set(named)) != len(named):
+            raise ValueError("match tags have two different authorities, or none")
+        return named
 
 
 class Operator(_Strict):
@@ -178,6 +194,7 @@ class NodeConfig(_Strict):
     local_system: LocalSystem | None = None
     oversight: Oversight = Oversight()
     timers: Timers = Timers()
+    tags: Tags = Tags()
     keys: Keys = Keys()
     operators: tuple[Operator, ...] = ()
     cases: tuple[CaseEntry, ...] = ()

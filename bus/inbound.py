@@ -29,7 +29,7 @@ from bus.passing import Passing, move_order
 from bus.policy.model import Decision
 from bus.randomness import uuid7
 from bus.sealing.envelope import Header
-from bus.sealing.errors import SealingError, told
+from bus.sealing.errors import SealingError
 from bus.sealing.verify import VerifiedEnvelope, verify
 from bus.transport import Delivery, Disposition
 from schemas import registry
@@ -355,7 +355,7 @@ class Inbound:
             message_id=header.message_id,
             payload_sha256=item.envelope.payload_sha256,
             outcome=workflow_pb2.ReceiptOutcome.Value(f"RECEIPT_OUTCOME_{item.outcome}"),
-            code=told(item.code),
+            code=item.code,
             received_at_ms=now,
             log_index=max(index, 0),
         )

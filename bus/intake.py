@@ -5,11 +5,11 @@ kept, encrypted at rest, with cause and cure; lineage goes with each sent messag
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import select
 
@@ -19,7 +19,7 @@ from adapters.errors import FileRefused
 from adapters.model import Converted, HeldBack, Lineage
 from bus import leaves, limits, store
 from bus.errors import Usage
-from bus.outbound import AlreadySent, Draft, NotSent, Outbound, Outcome, Sent
+from bus.outbound import AlreadySent, Draft, NotSent, Outcome, Sent
 from bus.parts import Actor, Parts, Statement
 from schemas import checks
 from schemas.errors import MessageRefused
@@ -85,10 +85,18 @@ class Intake:
     warnings: list[dict[str, Any]] = field(default_factory=list)
 
 
+class Sender(Protocol):
+    """Whatever sends messages: Outbound, or what gives them match tags first."""
+
+    def send(self, drafts: Sequence[Draft], actor: Actor, statement: Statement) -> list[Outcome]:
+        """Send each draft; the outcomes stand in the same order."""
+        ...
+
+
 class FileIntake:
     """Takes files in."""
 
-    def __init__(self, parts: Parts, outbound: Outbound) -> None:
+    def __init__(self, parts: Parts, outbound: Sender) -> None:
         self._parts = parts
         self._outbound = outbound
 

@@ -202,6 +202,39 @@ def log_read(parts: Parts, action: str, actor: Actor, statement: Statement, exch
     return leaf_format.encode(entry)
 
 
+def tags(  # noqa: PLR0913 - each is one fact of the entry
+    parts: Parts,
+    kind: str,
+    *,
+    peers: Sequence[str],
+    count: int,
+    digest: bytes,
+    actor: Actor,
+    statement: Statement,
+    exchange: bytes = b"",
+    codes: Sequence[str] = (),
+) -> bytes:
+    """Return the entry of a batch of blinded values, asked for (INTENT), evaluated (RELEASE) or refused (DENIAL): how many, never which."""
+    entry = _entry(parts, leaf_pb2.Kind.Value(f"KIND_{kind}"), leaf_pb2.ACTION_SEARCH, None)
+    _act(parts, entry, actor, statement)
+    entry.decision = leaf_pb2.DECISION_DENY if kind == "DENIAL" else leaf_pb2.DECISION_PERMIT
+    entry.exchange = exchange
+    entry.message_type = "lianfang.v1.TagRequest"
+    entry.peers.extend(peers)
+    entry.record_count = count
+    entry.context_digest = digest
+    entry.reason_codes.extend(_reason_codes(codes))
+    return leaf_format.encode(entry)
+
+
+def tag_key(parts: Parts, codes: Sequence[str], actor: Actor) -> bytes:
+    """Return the entry of a share of a tag key, made, destroyed or refused."""
+    entry = _entry(parts, leaf_pb2.KIND_KEY, leaf_pb2.ACTION_ADMIN, None)
+    _act(parts, entry, actor, Statement("", ""))
+    entry.reason_codes.extend(_reason_codes(codes))
+    return leaf_format.encode(entry)
+
+
 def as_dict(data: bytes) -> dict[str, Any]:
     """Return an entry as JSON can carry it; digests and blind values in hexadecimal."""
     entry = leaf_format.decode(data)

@@ -37,6 +37,8 @@ from bus.publishing import Publishing
 from bus.queue import Queue
 from bus.randomness import Randomness, SystemRandomness
 from bus.subjects import Subjects
+from bus.tags.service import Tags
+from bus.tags.settings import TagSettings
 from bus.transport import Transport
 
 _log = structlog.get_logger(__name__)
@@ -73,7 +75,8 @@ class Node:
         self.oversight = Oversight(parts, self.outbound, self._open_mirror)
         self.subjects = Subjects(parts, self.opening, self.outbound, self.oversight)
         self.inbound = Inbound(parts, Passing(parts, self.outbound, self.oversight))
-        self.intake = FileIntake(parts, self.outbound)
+        self.tags = Tags(parts, self.opening, self.outbound, _tag_settings(config.tags))
+        self.intake = FileIntake(parts, self.tags)
         self.publishing = Publishing(parts, self.outbound, pinned)
         self.queue = Queue(parts, _receipt_waits_ms(config))
         self.handover = Handover(parts, self.opening, self.outbound, self._local_system(), self._handlers())
@@ -180,7 +183,8 @@ class Node:
 
     def step(self) -> int:
         """Do what is due once, without threads; return how much was done. For simulations."""
-        return self.handover.run_due() + self.handover.poll() + self.queue.expire() + self.oversight.ship()
+        done = self.handover.run_due() + self.handover.poll() + self.queue.expire()
+        return done + self.oversight.ship() + self.tags.run_due()
 
     def _awake(self) -> None:
         self._wake.set()
@@ -197,6 +201,7 @@ class Node:
         # By turns: whoever sends us orders without end does not keep back the answers to those we have.
         while self.handover.run_due(_TURN) + self.handover.poll(_TURN) and not self._stopping.is_set():
             pass
+        self.tags.run_due()
         now = self.parts.clock.monotonic_s()
         if now >= self._expire_at_s:
             self._expire_at_s = now + _EXPIRE_EVERY_S
@@ -241,6 +246,7 @@ class Node:
             "lianfang.v1.Grant": self._take_grant,
             "lianfang.v1.Directory": self._take_directory,
             "lianfang.v1.PolicyBundle": self._take_bundle,
+            **self.tags.handlers(),
         }
 
     def _body(self, message_id: bytes) -> bytes:
@@ -266,6 +272,10 @@ class Node:
 
     def _take_bundle(self, message_id: bytes) -> None:
         self.parts.bundle = self.pinned.take_bundle(self._body(message_id))
+
+
+def _tag_settings(tags: configuration.Tags) -> TagSettings:
+    return TagSettings(tags.authorities, int(tags.wait_s * 1000), {"hour": tags.hourly_max, "day": tags.daily_max})
 
 
 def _receipt_waits_ms(config: configuration.NodeConfig) -> dict[str, int]:

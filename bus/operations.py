@@ -57,6 +57,7 @@ class NodeOperations:
             "policy.show": self.policy_show,
             "policy.explain": self.policy_explain,
             **self._node.publishing.operations(),
+            **self._node.tags.operations(),
         }
 
     def status(self, _: Actor, __: dict[str, Any]) -> dict[str, Any]:

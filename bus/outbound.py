@@ -39,7 +39,7 @@ _AUDIENCES_MAX = 1024
 class Draft:
     """A message to send. `message` is never changed. An empty correlation_id begins a new exchange.
 
-    `checked_record`: all of it but its case context has passed the checks already (`checks.require_valid_record`).
+    `message_id` is given where it was told before; else the message gets a new one. `checked_record`: all of it but its case context has passed the checks already (`checks.require_valid_record`).
     """
 
     message: Message
@@ -51,6 +51,7 @@ class Draft:
     lineage: bytes = b""
     deadline_ms: int = 0
     checked_record: bool = False
+    message_id: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class Outbound:
         if verdict.refusal is not None:
             return self._deny(draft, hearing.actor, stated, verdict.refusal, body)
         now = self._parts.clock.now_ms()
-        message_id = uuid7(now, self._parts.randomness)
+        message_id = draft.message_id or uuid7(now, self._parts.randomness)
         request = SealRequest(
             message_id=message_id,
             type_name=full_name,

@@ -7,7 +7,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 
 from audit import leaf as leaf_format
 from audit.errors import AuditError
@@ -18,6 +17,7 @@ from bus.errors import Refused, Retry, Usage
 from bus.keyservice.vault import Vault
 from bus.randomness import Randomness
 from bus.tags import group, voprf
+from bus.tags.batches import batch_digest
 from bus.tags.epochs import PATTERN
 
 EVALUATIONS_PER_DAY_MAX = 1_000_000
@@ -101,11 +101,6 @@ class TagShares:
                 code="LF-TAG-KEYS-QUOTA",
             )
         self._vault.pin(_SPENT, day.to_bytes(8, "big") + (spent + count).to_bytes(8, "big"))
-
-
-def batch_digest(epoch: str, elements: Sequence[bytes]) -> bytes:
-    """Return what an entry says of a batch: its digest. Blinded elements are random, so it tells nothing of a value."""
-    return sha256(b"lianfang/1 tag batch\0" + epoch.encode() + b"\0" + b"".join(elements)).digest()
 
 
 def _name(epoch: str) -> str:
