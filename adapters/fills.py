@@ -37,13 +37,23 @@ def checked(read: Read, verbs: Mapping_) -> Read:
     if not verbs.check.pattern:
         return read
     matches = re.compile(verbs.check.pattern).fullmatch
+    is_money = verbs.parse.kind in ("money", "magnitude")
 
     def read_checked(text: str, notes: Notes) -> Any:
         if matches(text) is None:
-            raise refuse(FORM)
+            without = _SIGNS.sub("", text)
+            raise refuse(_SIGNED if is_money and without != text and matches(without) is not None else FORM)
         return read(text, notes)
 
     return read_checked
+
+
+_SIGNS = re.compile("[-−－()（）]")
+_SIGNED = (
+    "LF-ROW-PATTERN",
+    "has a minus or brackets, and something else says which way the money went: what the sign means is not known",
+    "ask whoever made the file what it means, for example that a booking was taken back, and have the profile read it so",
+)
 
 
 _MISSING = ("LF-ROW-MISSING", "is empty, and it must not be", "fill it in at the source")

@@ -25,11 +25,16 @@ def render(profile: Profile, message: Message, context: Mapping[str, str]) -> Re
 
     FileRefused when the dialect has no record for this message.
     """
+    return writer_of(profile)(profile, message, context)
+
+
+def writer_of(profile: Profile) -> Writer:
+    """Return what writes a dialect. FileRefused, before anything is read, where it is only read."""
     writer = _WRITERS.get(profile.file.source.format)
     if writer is None or profile.file.writing is None:
         raise FileRefused(
             f"the dialect {profile.name} is only read, never written",
-            cure="name a profile that writes for this agency's local system",
+            cure="name a profile that writes for this agency's local system; `lianfang map list` says which do",
             code="LF-RENDER-READ-ONLY",
         )
-    return writer(profile, message, context)
+    return writer

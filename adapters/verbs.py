@@ -13,8 +13,16 @@ from adapters.profile import Mapping_
 Cells = Sequence[str]
 Fill = Callable[[Cells, Notes], Any]
 
-FORM = ("LF-ROW-PATTERN", "has not the form it must have", "correct it at the source")
-_NO_CASE = ("LF-ROW-CASE", "is in none of the cases that the profile knows", "add the case to the profile")
+FORM = (
+    "LF-ROW-PATTERN",
+    "has not the form it must have",
+    "correct it at the source; where it is right as it stands, correct the form in the profile",
+)
+_NO_CASE = (
+    "LF-ROW-CASE",
+    "is in none of the cases that the profile knows",
+    "correct it at the source, or add the case to the profile",
+)
 _MONTH = re.compile(r"([0-9]{4})[^0-9]{0,3}(0?[1-9]|1[0-2])(?:[^0-9].*)?")
 _DAY = re.compile(r"(0?[1-9]|1[0-2])[^0-9].*")
 _NO_YEAR = (

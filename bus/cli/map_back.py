@@ -28,6 +28,7 @@ def back(desk: Desk, profile: str, messages: Path, out: Path | None, sender: str
     """
     require_apart(out, messages)
     chosen = profile_named(profile)
+    _require_writing(chosen)
     written, report = _all(chosen, messages.read_text("utf-8"), sender)
     files = _files(chosen, written, out, desk)
     answer = {
@@ -50,6 +51,13 @@ def back(desk: Desk, profile: str, messages: Path, out: Path | None, sender: str
         for line in _told(answer):
             show.note(line)
     raise click.exceptions.Exit(SOME_FAILED if len(written) < len(report) else 0)
+
+
+def _require_writing(profile: Any) -> None:
+    """Refuse a dialect that is only read, at once: not message by message."""
+    from adapters.render import writer_of  # noqa: PLC0415 - lazy: help must not pay for it
+
+    writer_of(profile)
 
 
 def _all(profile: Any, text: str, sender: str) -> tuple[list[bytes], list[dict[str, Any]]]:

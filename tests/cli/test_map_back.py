@@ -40,11 +40,23 @@ def test_orders_are_one_file_each_and_what_is_lost_is_named(tmp_path):
 
 
 def test_without_out_the_file_is_on_standard_output(tmp_path):
-    """The table goes to standard output, the report to standard error; a dialect that is only read says so."""
+    """The table goes to standard output, the report to standard error; a message for which the dialect has no record says so."""
     (tmp_path / "x").write_bytes(notice(账号=NEXT))
     (tmp_path / "m").write_text(lianfang("map", "convert", "auto", tmp_path / "x").out, "utf-8")
     typed = lianfang("map", "back", "bank-notice-csv", tmp_path / "m")
     assert (typed.code, NEXT in typed.out) == (0, True)
     assert typed.err == "bank-notice-csv: 1 message, 1 written\n"
-    typed = lianfang("map", "back", "telecom-cdr-csv", tmp_path / "m", "--json")
-    assert (typed.code, typed.value["report"][0]["code"]) == (3, "LF-MAP-NO-MESSAGE")
+    typed = lianfang("map", "back", "tfms-bank", tmp_path / "m", "--json")
+    assert (typed.code, typed.value["report"][0]["code"]) == (3, "LF-RENDER-NO-RECORD")
+
+
+def test_a_dialect_that_is_only_read_is_refused_at_once(tmp_path):
+    """Not message by message: one refusal with cause and cure, before any line is looked at, and nothing is written."""
+    (tmp_path / "m").write_text("no message at all\n{}\n", "utf-8")
+    typed = lianfang("map", "back", "telecom-cdr-csv", tmp_path / "m", "--out", tmp_path / "o", "--json")
+
+    assert typed.value["code"] == "LF-RENDER-READ-ONLY"
+    assert "telecom-cdr-csv is only read" in typed.value["cause"]
+    assert "map list" in typed.value["cure"]
+    assert not (tmp_path / "o").exists()
+    assert lianfang("map", "back", "telecom-cdr-csv", tmp_path / "m").err.startswith("error LF-RENDER-READ-ONLY")
