@@ -173,19 +173,18 @@ class Plan:
                     place[name] = found
         except RowRefused as error:
             assert step is not None, "a step refused"
-            where = step.column or step.path
-            refused = RowRefused(f"{self.noun} {where} {error.cause}", cure=error.cure, code=error.code)
-            refused.column = where
-            raise refused from error
+            raise self._named(error, step.column or step.path) from error
         for name, keys in self.lists.items():
-            if len(keys) == 1:
-                if keys[0] in values:
-                    values[name] = [values.pop(keys[0])]
-                continue
             elements = [values.pop(key) for key in keys if key in values]
             if elements:
                 values[name] = elements
         return values
+
+    def _named(self, error: RowRefused, where: str) -> RowRefused:
+        """Return a refusal that says which column or path it is about."""
+        refused = RowRefused(f"{self.noun} {where} {error.cause}", cure=error.cure, code=error.code)
+        refused.column = where
+        return refused
 
     def lineage(
         self, cells: Cells, record: int, line: int, ranges: Ranges = (), above: Mapping[int, Standing] = NOWHERE
