@@ -11,6 +11,7 @@ from bus.keyservice import errors, wire
 from bus.keyservice.protocol import (
     Inspection,
     KeyServiceUnavailable,
+    KeyState,
     OpenRequest,
     PublicKeys,
     SealRequest,
@@ -165,6 +166,42 @@ class KeyClient:
     def tag_destroy(self, epoch: str) -> None:
         """Destroy our share of an epoch."""
         self._call("tag_destroy", epoch)
+
+    def install_notice(self, document: bytes) -> None:
+        """Hold to what an agency says of its own keys."""
+        self._call("install_notice", document)
+
+    def notices(self) -> list[bytes]:
+        """Return every notice that is held."""
+        return list(self._call("notices"))
+
+    def key_states(self) -> list[KeyState]:
+        """Return every key of this agency and how it stands."""
+        return list(self._call("key_states"))
+
+    def next_prekey(self, lifetime_ms: int) -> bytes:
+        """Make the next prekey."""
+        return bytes(self._call("next_prekey", lifetime_ms))
+
+    def own_notice(self, revoke: Sequence[bytes], lifetime_ms: int) -> bytes:
+        """Return the notice of this agency's keys, with these revoked too."""
+        return bytes(self._call("own_notice", list(revoke), lifetime_ms))
+
+    def next_identity(self, overlap_ms: int) -> bytes:
+        """Return this agency's entry for the next directory."""
+        return bytes(self._call("next_identity", overlap_ms))
+
+    def end_epochs(self) -> int:
+        """Seal nothing more under the grants of now."""
+        return int(self._call("end_epochs"))
+
+    def retire_key(self, wanted: bytes) -> None:
+        """Destroy a key that is no more in force."""
+        self._call("retire_key", wanted)
+
+    def sweep_keys(self, lifetime_ms: int, grace_ms: int) -> list[bytes]:
+        """Destroy keys whose time and grace are over."""
+        return list(self._call("sweep_keys", lifetime_ms, grace_ms))
 
 
 def _down(why: str) -> KeyServiceUnavailable:

@@ -2,6 +2,7 @@
 
 from bus import errors as bus_errors
 from bus.directory import DirectoryRefused
+from bus.key_notices import NoticeOlder, NoticeRefused
 from bus.keyservice.protocol import KeyServiceUnavailable
 from bus.policy.errors import PolicyError
 from bus.sealing import errors as sealing_errors
@@ -32,6 +33,8 @@ _SEALING = {
     )
 }
 
+_DIRECTORY = {kind.__name__: kind for kind in (DirectoryRefused, NoticeRefused, NoticeOlder)}
+
 
 def carry(error: Exception) -> list[str]:
     """Return an error's kind, code, cause and cure. Never its traceback or arguments: they could hold a value."""
@@ -43,8 +46,8 @@ def restore(kind: str, code: str, cause: str, cure: str) -> Exception:
     """Return the error that was carried; BusError for a kind that is not in the table."""
     if kind in _SEALING:
         return _SEALING[kind](cause, code=code, cure=cure)
-    if kind == DirectoryRefused.__name__:
-        return DirectoryRefused(cause, code=code, cure=cure)
+    if kind in _DIRECTORY:
+        return _DIRECTORY[kind](cause, code=code, cure=cure)
     if kind == PolicyError.__name__:
         return PolicyError(cause, code=code.removeprefix("LF-POLICY-"), cure=cure)
     return _BUS.get(kind, bus_errors.BusError)(cause, code=code, cure=cure)

@@ -4,11 +4,13 @@ The node hands documents on, and its database may be anybody's who stole the nod
 bus/directory.py and bus/policy/bundle.py let another in here, before and after a restart.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
 from google.protobuf.message import DecodeError
 
+from bus import key_notices
 from bus.clock import Clock
 from bus.directory import Directory, body_digest
 from bus.errors import Retry, Usage
@@ -18,7 +20,7 @@ from bus.policy.errors import PolicyError
 from bus.sealing.errors import CannotOpen
 from schemas.v1 import federation_pb2
 
-_DIRECTORY, _POLICY = "directory", "policy"
+_DIRECTORY, _POLICY, _NOTICE = "directory", "policy", "notice/"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,10 @@ class Pins:
         self._vault = vault
         self._clock = clock
         document = vault.pinned(_DIRECTORY)
-        self._directory = Directory.pinned(document) if document is not None else None
+        self._notices = {name: vault.pinned(name) or b"" for name in vault.pinned_names(_NOTICE)}
+        taken = (key_notices.remembered(notice) for notice in self._notices.values())
+        said = {notice.agency: notice for notice in taken}
+        self._directory = Directory.pinned(document).with_notices(said) if document is not None else None
         self._bundle: Bundle | None = None
         self._policy: _Pin | None = None
         held = vault.pinned(_POLICY)
@@ -58,23 +63,50 @@ class Pins:
             )
         return self._directory
 
+    @property
+    def known(self) -> Directory | None:
+        """The directory that is pinned, even if its time is over; None before there is one."""
+        return self._directory
+
     def bundle(self) -> Bundle:
         """Return the policy bundle. CannotOpen when there is none: without policy nothing is given out."""
         if self._bundle is None:
             raise CannotOpen("the key service has no policy bundle", code="LF-OPEN-NO-POLICY")
         return self._bundle
 
-    def install_directory(self, document: bytes) -> None:
+    def install_directory(self, document: bytes, check: Callable[[Directory], None] = lambda _: None) -> None:
         """Hold to this directory: the same again, or the present one's successor. DirectoryRefused otherwise.
 
         The present one's predecessor changes nothing: a node that died between our pin and its own offers it again.
+        `check` may refuse a successor too.
         """
         held = self._directory
         if held is not None and body_digest(document) in {held.sha256, held.previous_sha256} - {b""}:
             return
         taken = Directory.load(document, pinned=held, now_ms=self._clock.now_ms())
+        if held is not None:
+            check(taken)
         self._vault.pin(_DIRECTORY, document)
         self._directory = taken
+
+    def install_notice(self, document: bytes) -> None:
+        """Hold to what an agency says of its keys: the same again, or a later notice. NoticeRefused otherwise."""
+        directory = self.directory()
+        if document in self._notices.values():
+            return
+        notice = key_notices.taken(document, directory, self._clock.now_ms())
+        name = f"{_NOTICE}{notice.agency}"
+        self._vault.pin(name, document)
+        self._notices[name] = document
+        self._directory = directory.with_notices({**directory.notices, notice.agency: notice})
+
+    def notices(self) -> list[bytes]:
+        """Return every notice that is held, as it came."""
+        return list(self._notices.values())
+
+    def notice(self, agency: str) -> bytes:
+        """Return an agency's notice as it came; empty where there is none."""
+        return self._notices.get(f"{_NOTICE}{agency}", b"")
 
     def install_policy(self, document: bytes) -> None:
         """Hold to this bundle: the same again, or the present one's successor. PolicyError otherwise."""

@@ -59,6 +59,22 @@ class SubjectValue:
 
 
 @dataclass(frozen=True)
+class KeyState:
+    """A key of the agency and how it stands. Times are 0 where a key has none.
+
+    `uses`: grants that it signed or opened; of an epoch, how many messages it may have sealed at most.
+    """
+
+    key_id: bytes
+    kind: str
+    suites: str
+    state: str
+    not_before_ms: int
+    not_after_ms: int
+    uses: int
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What may be known of a sealed message without opening it: workflow codes, blind values, and which classes we hold."""
 
@@ -177,4 +193,40 @@ class Keys(Protocol):
 
     def tag_destroy(self, epoch: str) -> None:
         """Destroy our share of an epoch."""
+        ...
+
+    def install_notice(self, document: bytes) -> None:
+        """Hold to what an agency says of its own keys. NoticeRefused when it does not hold, NoticeOlder when overtaken."""
+        ...
+
+    def notices(self) -> list[bytes]:
+        """Return every notice that is held."""
+        ...
+
+    def key_states(self) -> list[KeyState]:
+        """Return every key of this agency and how it stands."""
+        ...
+
+    def next_prekey(self, lifetime_ms: int) -> bytes:
+        """Make the next prekey, or take up one that nobody was told of yet; return its id."""
+        ...
+
+    def own_notice(self, revoke: Sequence[bytes], lifetime_ms: int) -> bytes:
+        """Return the notice of this agency's keys, with these revoked too, once it is in force here."""
+        ...
+
+    def next_identity(self, overlap_ms: int) -> bytes:
+        """Return this agency's entry for the next directory, with the next signing key and its consent."""
+        ...
+
+    def end_epochs(self) -> int:
+        """Seal nothing more under the grants of now; return how many there were."""
+        ...
+
+    def retire_key(self, wanted: bytes) -> None:
+        """Destroy a key that is no more in force."""
+        ...
+
+    def sweep_keys(self, lifetime_ms: int, grace_ms: int) -> list[bytes]:
+        """Destroy keys whose time and grace are over; return their ids."""
         ...

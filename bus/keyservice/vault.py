@@ -86,6 +86,28 @@ class Vault:
             self.put_all({name: secret})
         return secret
 
+    def swap(self, remove: Sequence[str], put: Mapping[str, bytes]) -> None:
+        """Put secrets in the place of others, in one transaction. What was removed stands in no file once this returns.
+
+        Deleted pages are overwritten (unlocking.py), and the journal that still has them is emptied.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(delete(secrets_table).where(secrets_table.c.name.in_(remove)))
+            if put:
+                connection.execute(insert(secrets_table), self._rows(put))
+        raw = self._engine.raw_connection()
+        try:
+            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            raw.close()
+
+    def pinned_names(self, prefix: str) -> list[str]:
+        """Return the names of the pinned documents that begin so, ascending."""
+        name = pins_table.c.name
+        with self._engine.connect() as connection:
+            found = connection.execute(select(name).where(name.startswith(prefix, autoescape=True)).order_by(name))
+            return [str(row.name) for row in found]
+
     def pin(self, name: str, document: bytes) -> None:
         """Keep a document in place of the one of that name before it."""
         sealed = self._seal(b"pin\x00" + name.encode(), document)
@@ -122,6 +144,19 @@ class Vault:
         with self._engine.connect() as connection:
             row = connection.execute(select(grants_table.c.document).where(grants_table.c.grant_id == grant_id)).first()
         return None if row is None else bytes(row.document)
+
+    def grants(self) -> list[tuple[bytes, bytes, int, int]]:
+        """Return (document, plan, not after, reserved) of every grant."""
+        columns = (grants_table.c.document, grants_table.c.plan, grants_table.c.not_after_ms, grants_table.c.reserved)
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(*columns)).all()
+        return [(bytes(row[0]), bytes(row[1]), int(row[2]), int(row[3])) for row in rows]
+
+    def end_own_grants(self, now_ms: int) -> int:
+        """Take no own grant up again, and return how many were still in time. What was sealed under them opens as before."""
+        own = (grants_table.c.plan != b"", grants_table.c.not_after_ms >= now_ms)
+        with self._engine.begin() as connection:
+            return connection.execute(update(grants_table).where(*own).values(plan=b"")).rowcount
 
     def own_grant(self, plan: bytes, now_ms: int) -> tuple[bytes, int] | None:
         """Return (grant id, sequence numbers reserved so far) of the newest own grant for a plan that is still in time."""

@@ -25,7 +25,7 @@ secrets_table = Table(
 pins_table = Table(
     "pins",
     metadata,
-    Column("name", String(32), primary_key=True),
+    Column("name", String(64), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
 )
 grants_table = Table(

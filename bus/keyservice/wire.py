@@ -11,7 +11,7 @@ from typing import Any, get_args
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
-from bus.keyservice.protocol import Inspection, OpenRequest, PublicKeys, SealRequest, SubjectValue
+from bus.keyservice.protocol import Inspection, KeyState, OpenRequest, PublicKeys, SealRequest, SubjectValue
 from bus.sealing.plan import Compartment
 
 FRAME_BYTES_MAX = 96 * 1024 * 1024
@@ -19,7 +19,7 @@ FRAME_BYTES_MAX = 96 * 1024 * 1024
 _DEPTH_MAX = 8
 _Field = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "lianfang.keyservice"
-_RECORDS: tuple[type, ...] = (Compartment, SubjectValue, Inspection, OpenRequest, PublicKeys, SealRequest)
+_RECORDS: tuple[type, ...] = (Compartment, SubjectValue, Inspection, OpenRequest, PublicKeys, SealRequest, KeyState)
 _SCALARS = {
     bytes: _Field.TYPE_BYTES,
     str: _Field.TYPE_STRING,

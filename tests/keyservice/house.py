@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from audit import leaf as leaf_format
 from audit.v1 import leaf_pb2
 from bus import enrolment
@@ -127,6 +129,12 @@ def build(root: Path, at_ms: int = NOW_MS) -> House:
         house.services[name].install_directory(house.document)
         house.services[name].install_policy(house.policy)
     return house
+
+
+def prekey_of(house: House, agency: str) -> X25519PrivateKey:
+    """An agency's newest private prekey."""
+    prekeys = house.services[agency]._prekeys
+    return prekeys.private(prekeys.newest().key_id, x_wing=False)
 
 
 def copy_of(template: House, root: Path) -> House:

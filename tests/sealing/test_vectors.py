@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from bus.sealing import boxes
 from bus.sealing.batch import signature_holds
 from schemas.v1 import envelope_pb2, notice_pb2
-from tests.keyservice.house import House, notice
+from tests.keyservice.house import House, notice, prekey_of
 from tests.vectors import generate
 
 OTHERS = Path(__file__).parents[3] / "shared" / "vectors"
@@ -129,7 +129,7 @@ def test_the_wraps_of_a_grant_are_rfc_9180(house: House):
     known = {box["compartment"]: bytes.fromhex(box["class_key"]) for box in _own("open.json")[0]["boxes"]}
     for recipient, (_, sealed) in grant.wraps.items():
         info = b"lianfang/1 wrap\x00" + sha256(grant.body_bytes).digest() + recipient.encode()
-        plain = _hpke_open(sealed, house.services[recipient]._prekey, info, b"", aead_id=2)
+        plain = _hpke_open(sealed, prekey_of(house, recipient), info, b"", aead_id=2)
         keys = envelope_pb2.ClassKeys.FromString(plain)
         assert keys.keys == b"".join(known[number] for number in keys.compartments)
         assert set(keys.compartments) == {
