@@ -3,6 +3,7 @@
 - A table is known by its header line: all columns that the dialect requires, and as many of the others as it has.
 - A tree (XML, JSON and their kin) is known by where its records stand, their code and namespace, and how many paths have
   text; a file of tokens by the type in their header.
+- A workbook of failing rows says of which dialect they are, and is that where it has the dialect's header.
 - What fits several dialects equally well fits none: somebody must say which.
 """
 
@@ -53,7 +54,7 @@ def identify(data: bytes) -> Identified:
     found = []
     for profile in profiles().values():
         fit = _FITS.get(profile.file.source.format)
-        if profile.file.source.format == "xlsx":
+        if profile.file.source.format == "xlsx" or (opened.ours and _has_header(profile)):
             found.append(opened.fit(profile))
         else:
             found.append(fit(profile, data) if fit is not None else looks.fit(profile))
@@ -61,7 +62,30 @@ def identify(data: bytes) -> Identified:
     refused = looks.refused or opened.refused
     if not fits and refused is not None:
         return Identified((), refused)
+    if opened.stated[0] in profiles():
+        return _as_stated(fits, *opened.stated)
     return Identified(fits, _why_none(data, fits, opened) or _two_in_one(data, fits))
+
+
+def _has_header(profile: Profile) -> bool:
+    source = profile.file.source
+    return source.format == "csv" and source.header is not None and not source.header.looks
+
+
+def _as_stated(fits: tuple[Fit, ...], name: str, version: str) -> Identified:
+    """Choose the dialect whose failing rows a workbook says that it holds, where it also has that dialect's header."""
+    stated = next((fit for fit in fits if fit.profile == name), None)
+    if stated is None:
+        refused = FileRefused(
+            f"the workbook says that it holds failing rows of {name}, and has not its header",
+            cure="put the header line back as it was, or name the profile",
+            code="LF-FILE-NO-HEADER",
+        )
+        return Identified(fits, refused)
+    now = profiles()[name].version
+    since = "" if version == now else f"; the profile is of version {now} now"
+    why = (f"it says that it holds failing rows of {name} {version}{since}", *stated.why)
+    return Identified((stated._replace(why=why), *(fit for fit in fits if fit is not stated)), None)
 
 
 def _two_in_one(data: bytes, fits: tuple[Fit, ...]) -> FileRefused | None:

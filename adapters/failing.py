@@ -5,7 +5,8 @@
 - As text the rows are the file's own bytes. Above each stands a line that begins with `table.NOTE`: row, code, cause, cure.
   It is no record and may stay there.
 - In a workbook every cell is a text, so programs that open one turn no account number into a number. Line, reason and cure
-  stand in columns of their own, whose headers begin with `table.NOTE`; they may stay there.
+  stand in columns of their own, whose headers begin with `table.NOTE`; they may stay there. The first of these headers says of
+  which profile and version the rows are, so that `auto` knows the file again; it is believed only where the header fits too.
 - In a workbook a row with too few cells stands in its first one as it was: filled up with empty cells it could pass for whole.
 - Of a workbook of several sheets each row stands in a sheet that is called as its own, under that sheet's own header.
 - A row that is larger than any may be is named and not written: half of it could pass for the whole.
@@ -25,12 +26,13 @@ from adapters.lines import TOO_LARGE
 from adapters.profile import Profile
 from adapters.source_file import Given
 from adapters.table import NOTE, Table
-from adapters.workbook import open_table
+from adapters.workbook import STATED, open_table
 
 if TYPE_CHECKING:
     from xlsxwriter import Workbook
 
-NOTE_COLUMNS = (f"{NOTE} line", f"{NOTE} reason", f"{NOTE} cure")
+NOTE_COLUMNS = (f"{NOTE} reason", f"{NOTE} cure")
+"""Headers of the notes, behind that of the line, which also says of which profile and version the rows are."""
 SHEET_ROWS_MAX = 1_048_576
 SHEET_CHARACTERS_MAX = 32_767
 _TABLES = ("csv", "xlsx")
@@ -70,7 +72,7 @@ def failing_rows(profile: Profile, given: Given, out: IO[bytes], *, workbook: bo
             code="LF-MAP-NO-TABLE",
         )
     if table.sheets:
-        return _Sheets(table, out)
+        return _Sheets(profile, table, out)
     return _Workbook(profile, table, out) if workbook else _Text(profile, given, table, out)
 
 
@@ -113,7 +115,7 @@ class _Text:
 class _Sheet:
     """One sheet whose cells are texts, written row after row: memory does not grow with them."""
 
-    def __init__(self, book: "Workbook", name: str, above: Sequence[str], headers: Sequence[str]) -> None:
+    def __init__(self, book: "Workbook", name: str, above: Sequence[str], headers: Sequence[str], of: Profile) -> None:
         from xlsxwriter.exceptions import XlsxWriterException  # noqa: PLC0415 - lazy: few files need it
 
         try:
@@ -128,11 +130,11 @@ class _Sheet:
         bold = book.add_format({"num_format": "@", "bold": True})
         self._width = len(headers)
         self._sheet.set_column(0, self._width - 1, _WIDTH, self._text)
-        self._sheet.set_column(self._width, self._width + len(NOTE_COLUMNS) - 1, _WIDE, self._text)
+        self._sheet.set_column(self._width, self._width + len(NOTE_COLUMNS), _WIDE, self._text)
         self._row = 0
         for line in above:
             self._write(line.rstrip("\r\n").split(","), self._text)
-        self._write([*headers, *NOTE_COLUMNS], bold)
+        self._write([*headers, f"{STATED}{of.name} {of.version}", *NOTE_COLUMNS], bold)
         self._sheet.freeze_panes(self._row, 0)
 
     def add(self, cells: Sequence[str], line: int, why: dict[str, Any]) -> None:
@@ -161,7 +163,7 @@ class _Workbook:
     def __init__(self, profile: Profile, table: Table, out: IO[bytes]) -> None:
         self._table = table
         self._book = _book(out)
-        self._sheet = _Sheet(self._book, "rows", _above(profile, table), table.headers)
+        self._sheet = _Sheet(self._book, "rows", _above(profile, table), table.headers, profile)
 
     def add(self, outcome: Outcome, why: dict[str, Any]) -> None:
         """Write the row."""
@@ -184,8 +186,8 @@ class _Workbook:
 class _Sheets:
     """Rows each in a sheet that is called as its own, under that sheet's header: the same rules read them again."""
 
-    def __init__(self, table: Table, out: IO[bytes]) -> None:
-        self._table = table
+    def __init__(self, profile: Profile, table: Table, out: IO[bytes]) -> None:
+        self._profile, self._table = profile, table
         self._book = _book(out)
         self._sheets: dict[str, _Sheet] = {}
 
@@ -195,7 +197,7 @@ class _Sheets:
         for cells, (name, line) in zip(rows, outcome.sheets, strict=True):
             own = self._table.sheets[name]
             if name not in self._sheets:
-                self._sheets[name] = _Sheet(self._book, name, (), list(own.values()))
+                self._sheets[name] = _Sheet(self._book, name, (), list(own.values()), self._profile)
             self._sheets[name].add([cells[place] for place in own] if why["code"] != TOO_LARGE.code else [], line, why)
 
     def close(self) -> None:

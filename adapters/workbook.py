@@ -34,6 +34,8 @@ from adapters.xls_places import XlsPlaces
 _SHOWN_MAX = 12
 _NOTES_WITHIN = 1001
 """Rows within which the header stands."""
+STATED = f"{NOTE} line, of "
+"""How the header of a note's column begins that says which dialect and version failing rows are of."""
 _SPACES = re.compile(r"\s+")
 
 
@@ -88,6 +90,19 @@ class Opened:
         except FileRefused as error:
             self.refused = error
             return []
+
+    @cached_property
+    def ours(self) -> bool:
+        """Whether `lianfang map check --rows-out` wrote it: then dialects of text files are tried on it too."""
+        return any(map(_of_our_making, self.sheets))
+
+    @cached_property
+    def stated(self) -> tuple[str, str]:
+        """Of which dialect and version it says that it is; empty where it says nothing. Anybody could have written that."""
+        rows = (row for sheet in self.sheets for row in sheet.rows[:_NOTES_WITHIN])
+        told = next((cell for row in rows for cell in row if cell.startswith(STATED)), "")
+        name, _, version = tidy(told.removeprefix(STATED)).rpartition(" ")
+        return name, version
 
     def fit(self, profile: Profile) -> Fit | None:
         """Say how its header fits a dialect; None when it has no header of it."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from adapters import report, summary
 from adapters.convert import convert
+from adapters.detect import identify
 from adapters.errors import FileRefused
 from adapters.failing import failing_rows
 from adapters.golden import cases_in
@@ -120,7 +121,7 @@ def test_a_workbook_of_failing_rows_holds_texts_and_is_read_by_the_same_profile(
     made, tally = failing(data, workbook=True)
     sheet = openpyxl.load_workbook(io.BytesIO(made)).active
     rows = [[cell.value or "" for cell in row] for row in sheet.iter_rows()]
-    assert rows[0] == [*NOTICE_HEADER, f"{NOTE} line", f"{NOTE} reason", f"{NOTE} cure"]
+    assert rows[0] == [*NOTICE_HEADER, f"{NOTE} line, of bank-notice-csv 1", f"{NOTE} reason", f"{NOTE} cure"]
     assert [row[-3] for row in rows[1:]] == ["2", "4", "6", "7"]
     assert all(cell.data_type == "s" or cell.value is None for row in sheet.iter_rows() for cell in row)
     assert [row[-2].partition(":")[0] for row in rows[1:]] == [item["code"] for item in tally.refused]
@@ -180,7 +181,7 @@ def test_failing_rows_of_several_sheets_stand_in_sheets_of_their_own_names_and_a
     for sheet in book:
         assert [cell.value for cell in sheet[1]] == [
             *(cell.value for cell in whole[sheet.title][1]),
-            *(f"{NOTE} {what}" for what in ("line", "reason", "cure")),
+            *(f"{NOTE} {what}" for what in ("line, of ncrp-bank-action 1", "reason", "cure")),
         ]
         for row in sheet.iter_rows(min_row=2, values_only=True):
             before = [cell.value for cell in whole[sheet.title][int(row[-3])]]
@@ -226,3 +227,55 @@ def test_failing_rows_of_several_sheets_make_no_text():
     with pytest.raises(FileRefused, match="several sheets") as refused:
         failing_rows(profile("ncrp-bank-action"), case.data, io.BytesIO())
     assert refused.value.cure == "name a file that ends in .xlsx"
+
+
+def mended(made: bytes, **cells: str) -> bytes:
+    """Return a workbook of failing rows with cells changed, as a person changes them, and saved by another program."""
+    book = openpyxl.load_workbook(io.BytesIO(made))
+    for place, text in cells.items():
+        book.active[place] = text
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def test_the_mended_workbook_of_a_text_file_is_known_again():
+    """`auto` takes it without anybody naming the profile, and its rows are those of the text file."""
+    made, _ = failing(notice(RUINED), workbook=True)
+    data = mended(made, A2=NOTICE_ROW[0])
+    found = identify(data)
+    assert found.refused is None
+    assert (found.fits[0].profile, found.fits[0].why[0]) == (
+        "bank-notice-csv",
+        "it says that it holds failing rows of bank-notice-csv 1",
+    )
+    (row,) = convert(summary.profile_for("auto", data), data)
+    (whole,) = read(notice(NOTICE_ROW))
+    assert isinstance(row, Converted)
+    assert row.identity == whole.identity
+
+
+def test_what_the_workbook_says_of_itself_is_believed_only_with_its_header():
+    """A name that does not go with the header is refused; one that nobody knows counts for nothing; another version is told."""
+    made, _ = failing(notice(RUINED), workbook=True)
+    note = "L1"
+    assert openpyxl.load_workbook(io.BytesIO(made)).active[note].value == f"{NOTE} line, of bank-notice-csv 1"
+    wrong = identify(mended(made, **{note: f"{NOTE} line, of telecom-cdr-csv 1"}))
+    assert wrong.refused is not None
+    assert (wrong.refused.code, wrong.chosen) == ("LF-FILE-NO-HEADER", None)
+    unknown = identify(mended(made, **{note: f"{NOTE} line, of my-own 7"})).chosen
+    assert unknown is not None
+    assert (unknown.profile, unknown.why[0].startswith("the header line")) == ("bank-notice-csv", True)
+    older = identify(mended(made, **{note: f"{NOTE} line, of bank-notice-csv 0"})).chosen
+    assert older is not None
+    assert "the profile is of version 1 now" in older.why[0]
+
+
+def test_a_workbook_that_we_did_not_write_is_no_text_file():
+    """A spreadsheet's own workbook may have lost digits: dialects of text files are not tried on it."""
+    book = openpyxl.Workbook()
+    book.active.append(NOTICE_HEADER)
+    book.active.append(NOTICE_ROW)
+    out = io.BytesIO()
+    book.save(out)
+    assert identify(out.getvalue()).chosen is None
