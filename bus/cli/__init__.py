@@ -27,6 +27,7 @@ COMMANDS = {
     "quarantine": ("bus.cli.lists:quarantine", "List what was refused on arrival."),
     "open": ("bus.cli.open:open_", "Open fields of a message for a stated purpose; it is logged first."),
     "order": ("bus.cli.order:order", "Stop or freeze an account, lift, release, extend, and list orders."),
+    "tags": ("bus.cli.tags:tags", "Find that others hold the same value, without reading it."),
     "audit": ("bus.cli.audit:audit", "Verify logs, ask who looked, prove and export entries."),
     "policy": ("bus.cli.policy:policy", "Show the rules in force, and what they decide for you."),
     "document": ("bus.cli.document:document", "Draft, sign, join, look at and publish the directory and the policy."),
