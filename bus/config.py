@@ -155,7 +155,7 @@ class KeyLimits(_Strict):
     """What the key service gives at most; beyond it calls end with LF-KEYS-BUSY."""
 
     opens_per_minute: int = Field(default=600, ge=1)
-    hand_overs_per_minute: int = Field(default=120_000, ge=1)
+    all_opens_per_minute: int = Field(default=120_000, ge=1)
     unprotects_per_minute: int = Field(default=60_000, ge=1)
     blinds_per_minute: int = Field(default=600_000, ge=1)
     seals_per_second: int = Field(default=20_000, ge=1)

@@ -1,13 +1,20 @@
-"""The node's end of the key service's socket: the same calls, with a deadline on each and a new connection when one broke."""
+"""The node's end of the key service's socket: the same calls, with one deadline on each and a new connection when one broke.
 
+- A call that is not answered within the deadline is KeyServiceUnavailable; the service, when it wakes, sees that its caller
+  has left and does nothing.
+- Connections are shared: a call takes one that is idle, or makes one. Who serves at the other end is asked of the kernel.
+"""
+
+import os
 import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from bus.clock import Clock, SystemClock
 from bus.control import short_path
-from bus.keyservice import errors, wire
+from bus.keyservice import door, errors, wire
 from bus.keyservice.protocol import (
     Inspection,
     KeyServiceUnavailable,
@@ -18,62 +25,108 @@ from bus.keyservice.protocol import (
     SubjectValue,
 )
 
+_IDLE_MAX = 16
+"""Connections kept for the next call; more are made when more threads call at once, and closed after."""
+
+
+class _Timed(socket.socket):
+    """A connection on which everything that one call receives comes before one moment."""
+
+    clock: Clock
+    ends_s: float
+
+    def begin(self, deadline_s: float) -> None:
+        """Begin a call."""
+        self.ends_s = self.clock.monotonic_s() + deadline_s
+        self.settimeout(deadline_s)
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """Receive what is there. TimeoutError at the call's end, though something came now and then."""
+        left_s = self.ends_s - self.clock.monotonic_s()
+        if left_s <= 0:
+            raise TimeoutError
+        self.settimeout(left_s)
+        return super().recv(bufsize, flags)
+
 
 class KeyClient:
-    """Talks to a key service. One connection per thread, so calls of several threads do not wait for one another."""
+    """Talks to a key service that runs under `user` (left out: our own)."""
 
-    def __init__(self, socket_path: Path, deadline_s: float = 5.0) -> None:
+    def __init__(
+        self, socket_path: Path, deadline_s: float = 5.0, user: int | None = None, clock: Clock | None = None
+    ) -> None:
         self._path = socket_path
         self._deadline_s = deadline_s
-        self._local = threading.local()
-        self._open: set[socket.socket] = set()
+        self._user = os.getuid() if user is None else user
+        self._clock = clock or SystemClock()
+        self._idle: list[_Timed] = []
         self._lock = threading.Lock()
 
-    def _connection(self) -> socket.socket:
-        held: socket.socket | None = getattr(self._local, "connection", None)
-        if held is None:
-            held = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            held.settimeout(self._deadline_s)
-            try:
-                with short_path(self._path) as short:
-                    held.connect(short)
-            except OSError:
-                held.close()
-                raise
-            self._local.connection = held
-            with self._lock:
-                self._open.add(held)
-        return held
+    def _connection(self) -> _Timed:
+        while (held := self._taken()) is not None:
+            if not door.has_left(held):
+                return held
+            held.close()  # the service was started again meanwhile
+        made = _Timed(socket.AF_UNIX, socket.SOCK_STREAM)
+        made.clock = self._clock
+        try:
+            made.settimeout(self._deadline_s)
+            with short_path(self._path) as short:
+                made.connect(short)
+            self._require_user(made)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def _require_user(self, connection: socket.socket) -> None:
+        if door.peer(connection) != self._user:
+            raise ConnectionRefusedError("another user listens there")
+
+    def _taken(self) -> _Timed | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _give_back(self, connection: _Timed) -> None:
+        with self._lock:
+            if len(self._idle) < _IDLE_MAX:
+                self._idle.append(connection)
+                return
+        connection.close()
 
     def close(self) -> None:
-        """Close the connections of all threads, once nothing is asked any more."""
+        """Close the connections, once nothing is asked any more."""
         with self._lock:
-            for connection in self._open:
-                connection.close()
-            self._open.clear()
-
-    def _drop(self) -> None:
-        held = getattr(self._local, "connection", None)
-        self._local.connection = None
-        if held is not None:
-            held.close()
-            with self._lock:
-                self._open.discard(held)
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
 
     def _call(self, method: str, *arguments: Any) -> Any:
+        connection: _Timed | None = None
         try:
             connection = self._connection()
+            connection.begin(self._deadline_s)
             wire.send(connection, [method, list(arguments)])
             answer = wire.receive(connection)
         except (OSError, ValueError) as error:
-            self._drop()
+            if connection is not None:
+                connection.close()
             raise _down(type(error).__name__) from error
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
         if answer is None:
-            self._drop()
+            connection.close()
             raise _down("it closed the connection")
+        self._give_back(connection)
         if answer[0] == "ok":
             return answer[1]
         raise errors.restore(*answer[1:])
+
+    def state(self) -> dict[str, str]:
+        """Return how the key service's process is protected, for people who examine it."""
+        return dict(self._call("state"))
 
     def public_keys(self) -> PublicKeys:
         """Return the agency's public keys."""
