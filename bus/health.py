@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, Table, func, select
 from sqlalchemy.engine import Connection
 
 from audit import leaf as leaf_format
-from bus import store
+from bus import sequences, store
 from bus.parts import Parts
 
 DAY_MS = 86_400_000
@@ -28,6 +28,8 @@ def report(parts: Parts, receipt_wait_s: Mapping[str, float]) -> dict[str, Any]:
             "quarantine": _recent(connection, store.quarantine, now),
             "held_back": _recent(connection, store.held_back, now),
             "handover": _handover(connection, now),
+            "gaps": sequences.gaps(connection, now, now - DAY_MS),
+            "repeated_numbers": sequences.repeats(connection, now, now - DAY_MS),
             "clock": _clock(connection, now),
             "ends_ms": _ends_ms(parts),
             "uncosigned_s": {witness: _uncosigned_s(parts, witness, now) for witness in parts.witnesses},

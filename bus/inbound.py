@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from audit.errors import AuditError
 from audit.log import LogTransaction
-from bus import leaves, limits, questions, seen, store
+from bus import leaves, limits, questions, seen, sequences, store
 from bus.errors import Retry
 from bus.keyservice.protocol import SealRequest
 from bus.orders import states
@@ -29,7 +29,7 @@ from bus.passing import Passing, move_order
 from bus.policy.model import Decision
 from bus.randomness import uuid7
 from bus.sealing.envelope import Header
-from bus.sealing.errors import SealingError
+from bus.sealing.errors import SealingError, told
 from bus.sealing.verify import VerifiedEnvelope, verify
 from bus.transport import Delivery, Disposition
 from schemas import registry
@@ -209,6 +209,8 @@ class Inbound:
                     receipts.append((item, index))
             self._passing.take_in_transaction(transaction, passed)
             self._write_receipts(rows, receipts)
+            new = [item.envelope.header for item in examined if item.envelope and _is_new(item)]
+            sequences.note(transaction.connection, new, self._parts.clock.now_ms())
             rows.flush(transaction.connection)
         return passed
 
@@ -355,7 +357,7 @@ class Inbound:
             message_id=header.message_id,
             payload_sha256=item.envelope.payload_sha256,
             outcome=workflow_pb2.ReceiptOutcome.Value(f"RECEIPT_OUTCOME_{item.outcome}"),
-            code=item.code,
+            code=told(item.code),
             received_at_ms=now,
             log_index=max(index, 0),
         )
@@ -373,6 +375,10 @@ class Inbound:
             compartments=(),
             inline_grant=False,
         )
+
+
+def _is_new(item: _Examined) -> bool:
+    return item.first_log_index < 0 and item.outcome != DUPLICATE
 
 
 def _require_one_owner(examined: Sequence[_Examined]) -> None:

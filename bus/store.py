@@ -103,6 +103,19 @@ inbox = Table(
 )
 """What was received before, so that nothing has two effects. outcome is a ReceiptOutcome name."""
 
+sequences = Table(
+    "sequences",
+    metadata,
+    Column("sender", String(32), primary_key=True),
+    Column("grant_id", LargeBinary(16), primary_key=True),
+    Column("highest", BigInteger, nullable=False),
+    Column("came", BigInteger, nullable=False),
+    Column("missing", BigInteger, nullable=False),
+    Column("repeated", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+)
+"""Which numbers of a sender have come under a grant (bus/sequences.py)."""
+
 quarantine = Table(
     "quarantine",
     metadata,

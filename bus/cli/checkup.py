@@ -33,12 +33,63 @@ def wrong(name: str, code: str, cause: str, cure: str) -> Finding:
     return Finding(name, ok=False, cause=cause, cure=cure, code=code)
 
 
-def permissions(directory: Path) -> Finding:
-    """The directory holds logs, the database and what is handed over: none of it is for others."""
-    if stat.S_IMODE(directory.stat().st_mode) & 0o077:
+def permissions(config: NodeConfig, directory: Path) -> Finding:
+    """The directory holds logs, the database and what is handed over: none of it is for others.
+
+    A key service under a user of its own goes through it to read node.toml and the database: its group may, and no more.
+    """
+    closed = 0o077 if config.keys.apart is None else 0o067
+    if stat.S_IMODE(directory.stat().st_mode) & closed:
         cure = f"chmod go= {directory}; then ask who could read what lies in it"
         return wrong("permissions", "LF-DOCTOR-DIRECTORY-OPEN", "the node's directory is open to other users", cure)
     return Finding("permissions", ok=True, cause="the directory is for its owner alone")
+
+
+def key_guard(config: NodeConfig) -> Finding:
+    """Say who guards the key-encryption key; nobody is a warning, and not for real data."""
+    keys = config.keys
+    if keys.provider == "unprotected-file":
+        return Finding(
+            "key guard",
+            ok=True,
+            cause="none: whoever can read keys/ opens everything",
+            cure="for real data name a guard under [keys] of node.toml, then `lianfang keys rekey`",
+            code="LF-DOCTOR-KEYS-UNPROTECTED",
+        )
+    if keys.former is not None:
+        return Finding(
+            "key guard",
+            ok=True,
+            cause=f"{keys.provider}; node.toml still has the one before under [keys.former]",
+            cure="`lianfang keys rekey`, then remove [keys.former]",
+            code="LF-DOCTOR-KEYS-FORMER",
+        )
+    return Finding("key guard", ok=True, cause=keys.provider)
+
+
+def key_service(config: NodeConfig, directory: Path) -> Finding:
+    """Ask the key service how its process is protected."""
+    from bus.process import key_client  # noqa: PLC0415 - lazy: help must not pay for it
+
+    try:
+        client = key_client(config.keys, directory)
+        state = client.state()
+        client.close()
+    except BusError as error:
+        return wrong("key service", error.code, error.cause, error.cure)
+    open_ways = [name for name in ("core", "trace") if state[name] != "off"]
+    if open_ways:
+        return wrong(
+            "key service",
+            "LF-DOCTOR-KEYS-MEMORY",
+            f"its memory can be read by others: {' and '.join(open_ways)} could not be switched off",
+            "see what keeps it from that on this system",
+        )
+    if state["memory"] != "locked":
+        cause = f"answers; its memory may be written to swap: {state['memory']}"
+        cure = "or encrypt the swap, or have none"
+        return Finding("key service", ok=True, cause=cause, cure=cure, code="LF-DOCTOR-KEYS-SWAP")
+    return Finding("key service", ok=True, cause="answers; no core dump, no tracing, memory locked")
 
 
 def database(config: NodeConfig, directory: Path) -> Finding:
@@ -97,6 +148,7 @@ def health(report: dict[str, Any]) -> Iterator[Finding]:
     yield _overdue(report["overdue_receipts"])
     yield _put_aside("quarantine", report["quarantine"], "`lianfang quarantine` says why each was refused")
     yield _put_aside("held back", report["held_back"], "`lianfang held-back` says what to mend")
+    yield _numbers(report["gaps"], report["repeated_numbers"])
     yield _ends(report["ends_ms"], report["at_ms"])
     yield _handover(report["handover"])
     yield _clock(report["clock"])
@@ -116,6 +168,19 @@ def _put_aside(name: str, found: dict[str, int], cure: str) -> Finding:
         return Finding(name, ok=True, cause="nothing within a day")
     text = ", ".join(f"{why}: {count}" for why, count in sorted(found.items()))
     return Finding(name, ok=True, cause=f"within a day {text}", cure=cure)
+
+
+def _numbers(gaps: dict[str, int], repeated: dict[str, int]) -> Finding:
+    """Judge the numbers under which senders' messages came (bus/sequences.py): a gap is told, a number twice is wrong."""
+    if repeated:
+        text = ", ".join(f"{name}: {count}" for name, count in sorted(repeated.items()))
+        cure = "ask that agency whether its keys were restored from a backup; if not, somebody else may hold them"
+        return wrong("numbers", "LF-DOCTOR-NUMBER-TWICE", f"message numbers came twice from {text}", cure)
+    if gaps:
+        text = ", ".join(f"{name}: {count}" for name, count in sorted(gaps.items()))
+        cure = "ask that agency to compare `lianfang sent`; a key service that starts anew skips numbers too"
+        return Finding("numbers", ok=True, cause=f"within a day did not come from {text}", cure=cure)
+    return Finding("numbers", ok=True, cause="none is missing")
 
 
 def _ends(ends_ms: dict[str, int], now_ms: int) -> Finding:

@@ -19,7 +19,7 @@ from bus.keyservice.vault import Vault
 from bus.randomness import Randomness
 from bus.sealing import boxes, split
 from bus.sealing.batch import BatchPlace, key_id, sign_batch
-from bus.sealing.envelope import BOXES_MAX, LANE_NUMBERS, VERSION, header_in_form
+from bus.sealing.envelope import BOXES_MAX, LANE_NUMBERS, MESSAGES_MAX, VERSION, header_in_form
 from bus.sealing.plan import Compartment
 from bus.sealing.signatures import keys_of
 from bus.sealing.suites import CLASSICAL, Suite
@@ -28,7 +28,6 @@ from schemas.v1 import envelope_pb2
 
 _OVERLAP_MS = 5 * 60 * 1000
 """How long before its end a grant is followed by the next one: what is dated a little back still has the one before."""
-_MESSAGES_MAX = 1 << 24
 _RESERVE = 1024
 _SALT_BYTES = 16
 _GRANTS_HELD_MAX = 1024
@@ -52,10 +51,10 @@ class _Issued:
 
     def is_due(self, at_ms: int) -> bool:
         """Say whether the next epoch begins: by time, with an overlap, or by count."""
-        return at_ms > self.not_after_ms - _OVERLAP_MS or self.used >= _MESSAGES_MAX
+        return at_ms > self.not_after_ms - _OVERLAP_MS or self.used >= MESSAGES_MAX
 
     def serves(self, at_ms: int) -> bool:
-        return self.not_before_ms <= at_ms <= self.not_after_ms and self.used < _MESSAGES_MAX
+        return self.not_before_ms <= at_ms <= self.not_after_ms and self.used < MESSAGES_MAX
 
 
 class Sealer:

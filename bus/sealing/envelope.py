@@ -19,6 +19,8 @@ RECIPIENTS_MAX = 256
 AGENCY_CHARACTERS_MAX = 32
 _TYPE_CHARACTERS_MAX = 128
 _ID_BYTES = 16
+MESSAGES_MAX = 1 << 24
+"""How many messages one grant is for: class keys are used for an hour or for so many, whichever ends first."""
 _SERIAL_MAX = 2**63 - 1  # what a database keeps as a number
 _KEY_ID_BYTES = 8
 _SIGNATURE_BYTES: Final = 64
@@ -126,6 +128,7 @@ def header_in_form(header: envelope_pb2.Header) -> bool:
         and 0 < header.sent_at_ms < header.expires_at_ms
         # Sequence numbers count the messages under a grant, from 1; without a grant there is nothing to count.
         and bool(header.sequence) == bool(header.grant_id)
+        and header.sequence <= MESSAGES_MAX
         and header.policy_serial <= _SERIAL_MAX
     )
 

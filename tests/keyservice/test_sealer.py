@@ -96,7 +96,7 @@ def test_the_durable_reservation_is_what_keeps_numbers_apart(house: House, monke
 
 def test_a_class_key_is_worn_out_after_so_many_messages(house: House, monkeypatch):
     """At the limit of messages under one grant a new one is issued."""
-    monkeypatch.setattr(sealer, "_MESSAGES_MAX", 3)
+    monkeypatch.setattr(sealer, "MESSAGES_MAX", 3)
     grants = [item.header.grant_id for item in _seal(house, *[seal_request(number) for number in range(4)])]
     assert len(set(grants[:3])) == 1
     assert grants[3] != grants[0]
