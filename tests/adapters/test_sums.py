@@ -38,6 +38,9 @@ def codes(outcome):
 TOTAL = '<Chrgs><TtlChrgsAndTaxAmt Ccy="EUR">0.50</TtlChrgsAndTaxAmt></Chrgs>'
 
 
+TAX = '<Tax><TtlTaxAmt Ccy="EUR">0.50</TtlTaxAmt></Tax>'
+
+
 @pytest.mark.parametrize(
     ("amount", "parts", "mark", "charges"),
     [
@@ -85,11 +88,12 @@ def test_a_batch_that_does_not_add_up_holds_the_statement_back(amount, parts, ma
         ("5.50", (part("2.00", charges=charge("0.20", "true")), part("3.00", charges=charge("0.50"))), "DBIT", ""),
         ("5.50", (part("2.00"), part("3.00", charges=TOTAL)), "DBIT", ""),
         ("5.50", (part("2.00"), part("3.00")), "DBIT", TOTAL),
+        ("4.50", (part("2.00"), part("3.00", charges=TAX)), "CRDT", ""),
         ("5.50", (part("2.00"), part("3.00")), "DBIT", '<Chrgs><Amt Ccy="EUR">0.50</Amt></Chrgs>'),
     ],
 )
 def test_charges_that_the_entry_names_explain_the_difference(amount, parts, mark, charges):
-    """As records or as their total, of the transactions or of the entry, taken out or put on top; it is noted."""
+    """As records or as their total, of the transactions or of the entry, taken out or put on top, and taxes; it is noted."""
     assert codes(batch(amount, *parts, mark=mark, charges=charges)) == ["sum_with_charges"]
 
 
