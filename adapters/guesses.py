@@ -49,6 +49,18 @@ class Verdict(NamedTuple):
     why: str
 
 
+class Lack(NamedTuple):
+    """A field that the message demands and nothing in the file surely is."""
+
+    field: str
+    cause: str
+    cure: str
+    kind: str
+    """What `parse` says of it in a profile; empty for words."""
+    proposed: bool
+    """Whether something is commented out that may be it."""
+
+
 @dataclass(frozen=True)
 class Proposal:
     """A profile, with how sure each part of it is."""
@@ -64,6 +76,7 @@ class Proposal:
     """Trees: where the records stand."""
     sheets: tuple[Verdict, ...] = ()
     """Workbooks of several sheets: what is thought of each."""
+    lacks: tuple[Lack, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return what is told of it."""
@@ -84,6 +97,7 @@ class Proposal:
                 }
                 for guess in self.guesses
             ],
+            "lacking": [{"field": lack.field, "cause": lack.cause, "cure": lack.cure} for lack in self.lacks],
         }
 
 

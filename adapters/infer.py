@@ -17,6 +17,7 @@ from typing import NamedTuple
 from adapters.decode import encoding_of
 from adapters.errors import FileRefused
 from adapters.guesses import NULLS, Asked, Guess, Proposal, Stated, Verdict, by_values, settled, tested, toml_text
+from adapters.infer_lacks import lack_lines, lacks_of
 from adapters.infer_sheets import Part, choose, sheet_lines
 from adapters.infer_tree import infer_tree, seems_tree
 from adapters.kinds import identifier, tidy
@@ -78,10 +79,11 @@ def _infer_table(data: Given, message: str, name: str, stated: Stated) -> Propos
     nulls = ["", *(word for word in NULLS if word in cells)]
     footers = [word for word in known.footers if any(row and tidy(row[0]).startswith(word) for row in below)]
     written = {"utf-8": "utf-8-sig"}.get(encoding, encoding)
+    lacks = lacks_of(message, guesses, known)
     head = _Head(name, message, written, delimiter, place, nulls, footers, table.asked, verdicts)
     form = "xlsx" if encoding == WORKBOOK else "csv"
-    toml = "\n".join(_toml(head, guesses)) + "\n"
-    return Proposal(toml, encoding, delimiter, place + 1, tuple(guesses), form, sheets=verdicts)
+    toml = "\n".join([*_toml(head, guesses), *lack_lines(lacks, "field")]) + "\n"
+    return Proposal(toml, encoding, delimiter, place + 1, tuple(guesses), form, sheets=verdicts, lacks=lacks)
 
 
 class _Table(NamedTuple):

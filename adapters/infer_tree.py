@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from adapters.errors import FileRefused
 from adapters.guesses import NULLS, Asked, Guess, Proposal, Stated
+from adapters.infer_lacks import lack_lines, lacks_of
 from adapters.infer_toml import Written, lines_of
 from adapters.kinds import tidy
-from adapters.known import Vocabulary
+from adapters.known import Vocabulary, vocabulary
 from adapters.known_paths import ListPlace, Paths, paths_known, word
 from adapters.profile import Source
 from adapters.readers import READERS
@@ -92,14 +93,16 @@ def infer_tree(given: Given, message: str, name: str, stated: Stated) -> Proposa
             cure="begin with the profile nearest to it and name the paths yourself",
             code="LF-MAP-NOTHING-SURE",
         )
+    lacks = lacks_of(message, guesses, vocabulary(message), "path")
     return Proposal(
-        "\n".join(lines_of(written)) + "\n",
+        "\n".join([*lines_of(written), *lack_lines(lacks, "record.field")]) + "\n",
         "utf-8" if source.format == "json" else "",
         "",
         0,
         guesses,
         source.format,
         "/".join(at),
+        lacks=lacks,
     )
 
 

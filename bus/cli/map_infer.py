@@ -49,6 +49,8 @@ def _told(answer: dict[str, Any]) -> Iterator[str]:
         yield from show.wrapped(
             f"{item['column']}: {item['field']}, {item['sure']:.0%} sure, {state}: {item['why']}", "  "
         )
+    for item in answer["lacking"]:
+        yield from show.wrapped(f"LACKING: {item['field']}, which the message demands: {item['cure']}", "  ")
     unknown: dict[str, list[str]] = {}
     for item in columns:
         if not item["field"]:
