@@ -127,7 +127,7 @@ def _email(text: str) -> str:
     local, at, domain = text.removeprefix("mailto:").rpartition("@")
     if not at or not re.fullmatch(r"[^\s@\"(),:;<>\[\\\]]{1,64}", local):
         raise _refused("email", "is no e-mail address")
-    return f"{local.lower()}@{_host('email', domain)}"
+    return f"{unicodedata.normalize('NFKC', local.lower())}@{_host('email', domain)}"
 
 
 def _domain(text: str) -> str:
