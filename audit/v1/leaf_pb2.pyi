@@ -120,6 +120,8 @@ class _ActionEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Action.ValueTyp
     """Hold a row back."""
     ACTION_ADMIN: _Action.ValueType  # 8
     """Change the node."""
+    ACTION_DISCLOSE: _Action.ValueType  # 9
+    """Disclose a compartment of a message as evidence."""
 
 class Action(_Action, metaclass=_ActionEnumTypeWrapper):
     """Action says what was done or tried."""
@@ -142,6 +144,8 @@ ACTION_HOLD_BACK: Action.ValueType  # 7
 """Hold a row back."""
 ACTION_ADMIN: Action.ValueType  # 8
 """Change the node."""
+ACTION_DISCLOSE: Action.ValueType  # 9
+"""Disclose a compartment of a message as evidence."""
 
 class _Decision:
     ValueType = typing.NewType("ValueType", builtins.int)

@@ -21,6 +21,7 @@ ACTIONS: Mapping[str, str] = {
     "seal": "seal",
     "accept": "accept",
     "open": "open",
+    "disclose": "open",
     "send": "effect",
     "hand_over": "effect",
     "search": "effect",
@@ -28,10 +29,10 @@ ACTIONS: Mapping[str, str] = {
 }
 """Actions, with the point at which each is decided. A new action is code, for somebody must ask."""
 
-CLASS_ACTIONS = frozenset({"seal", "open"})
+CLASS_ACTIONS = frozenset({"seal", "open", "disclose"})
 """Actions decided class by class."""
 
-ACTOR_ACTIONS = frozenset({"open", "send", "hand_over", "search", "sign"})
+ACTOR_ACTIONS = frozenset({"open", "disclose", "send", "hand_over", "search", "sign"})
 """Actions done by a person or a named service."""
 
 CASE_STATUSES = frozenset({"", "filed", "closed"})
