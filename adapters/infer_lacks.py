@@ -40,8 +40,11 @@ def _fill(body: Any, path: str) -> None:
     name = first.partition("[")[0]
     field = body.DESCRIPTOR.fields_by_name[name]
     if field.message_type is None:
-        value = _FILLED.get(field.cpp_type, 1)
-        setattr(body, name, [value] if field.is_repeated else value)
+        value = b"x" if field.type == field.TYPE_BYTES else _FILLED.get(field.cpp_type, 1)
+        if field.is_repeated:
+            getattr(body, name)[:] = [value]
+        else:
+            setattr(body, name, value)
         return
     inner = getattr(body, name)
     if field.is_repeated:

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.catalogue import load
 from adapters.convert import convert
-from adapters.guesses import Stated
+from adapters.guesses import Guess, Stated
 from adapters.infer import infer
 from adapters.infer_lacks import lack_lines, lacks_of
 from adapters.known import vocabulary
@@ -82,3 +82,13 @@ def test_of_every_message_what_it_demands_is_named_and_only_commented(message):
     assert {lack.field for lack in lacks} == demanded - {"case_context", "staff", "provenance"}
     assert all(lack.cure and "?" not in lack.cure for lack in lacks)
     assert all(line.startswith("#") or not line for line in lack_lines(lacks, "field"))
+
+
+@pytest.mark.parametrize("message", [registry.bare_name(name) for name in registry.bodies()])
+def test_what_is_written_is_not_lacking(message):
+    """Whatever kind of field it is: list, bytes, number, part of another."""
+    known = vocabulary(message)
+    written = [Guess(field.path, field, 1.0, "") for field in known.fields]
+    paths = {guess.known.path for guess in written}
+    lacks = {lack.field for lack in lacks_of(message, written, known)}
+    assert not any(lack == path or lack.startswith(f"{path}.") for lack in lacks for path in paths)
