@@ -150,6 +150,10 @@ class Guard(_Strict):
             raise ValueError(f"provider {self.provider} needs the table [keys.{self.provider}]")
         return self
 
+    def tables(self) -> list[dict[str, Any]]:
+        """Return the settings of every guard that is described."""
+        return [table.model_dump() for table in (self.passphrase, self.pkcs11, self.transit) if table is not None]
+
 
 class KeyLimits(_Strict):
     """What the key service gives at most; beyond it calls end with LF-KEYS-BUSY."""
@@ -178,6 +182,15 @@ class Keys(Guard):
     limits: KeyLimits = KeyLimits()
     apart: Apart | None = None
     deadline_s: float = Field(default=5.0, gt=0, le=60)
+    prekey_days: float = Field(default=7, gt=0, le=90)
+    grace_days: float = Field(default=7, gt=0, le=90)
+    overlap_days: float = Field(default=30, gt=0, le=365)
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Return the open descriptors that a source names: whoever starts the key service hands them on."""
+        tables = (table for guard in (self, self.former) if guard is not None for table in guard.tables())
+        sources = (value for table in tables for value in table.values() if isinstance(value, str))
+        return tuple(sorted({int(text.partition(":")[2]) for text in sources if text.startswith("descriptor:")}))
 
     def vault(self, node: Path) -> Path:
         """Return where the keys of the node in a directory lie."""

@@ -1,7 +1,8 @@
 """A node as processes: the node itself, and its key service as a child that never outlives it.
 
 - One node only may run in a directory (a lock on node.lock).
-- The key service is started again when it dies; until it answers, nothing is sealed or opened, and nothing is lost.
+- The key service is started again when it dies; until it answers, nothing is sealed or opened, and nothing is lost. Under
+  [keys.apart] it is not ours to start: the service manager runs it under a user of its own.
 - `ready` on standard output says that the node answers on its control socket. SIGTERM and SIGINT end it in order.
 """
 
@@ -26,6 +27,7 @@ from bus import logs, store
 from bus.control import ControlServer
 from bus.errors import BusError, Retry, Usage
 from bus.keyservice.client import KeyClient
+from bus.keyservice.door import user_id
 from bus.keyservice.server import SOCKET_NAME
 from bus.node import Node
 from bus.operations import NodeOperations
@@ -47,8 +49,9 @@ _WAIT_FOR_LAST_S = 0.5
 class KeyServiceProcess:
     """The key service of the node in a directory, as a child process that is started again when it dies."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, descriptors: tuple[int, ...] = ()) -> None:
         self._directory = directory
+        self._descriptors = descriptors
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="key-service-watch", daemon=True)
@@ -91,6 +94,7 @@ class KeyServiceProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            pass_fds=self._descriptors,
         )
         assert child.stdout is not None
         if child.stdout.readline().strip() == b"ready":
@@ -137,6 +141,13 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
         child.stdout.close()
 
 
+def key_client(keys: configuration.Keys, directory: Path) -> KeyClient:
+    """Return the way to the key service of the node in a directory: our own child, or another user's process."""
+    if keys.apart is None:
+        return KeyClient(directory / "keys" / SOCKET_NAME, keys.deadline_s)
+    return KeyClient(Path(keys.apart.socket), keys.deadline_s, user_id(keys.apart.user))
+
+
 def make_transport(config: configuration.NodeConfig, directory: Path) -> Transport:
     """Return the transport that the configuration names. Usage for memory: it cannot reach another process."""
     if config.transport == "memory":
@@ -175,13 +186,15 @@ def run_node(directory: Path, ready: Callable[[], None]) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    service = KeyServiceProcess(directory)
+    service = KeyServiceProcess(directory, config.keys.descriptors()) if config.keys.apart is None else None
     try:
         _require_database(config, directory)
-        service.start()
+        if service is not None:
+            service.start()
         _serve(directory, config, stopping, ready)
     finally:
-        service.stop()
+        if service is not None:
+            service.stop()
         (directory / PID_NAME).unlink(missing_ok=True)
         held.close()
 
@@ -205,7 +218,7 @@ def _serve(
     directory: Path, config: configuration.NodeConfig, stopping: threading.Event, ready: Callable[[], None]
 ) -> None:
     transport = make_transport(config, directory)
-    node = Node.open(directory, KeyClient(directory / "keys" / SOCKET_NAME))
+    node = Node.open(directory, key_client(config.keys, directory))
     node.attach(transport)
     node.start()
     control = ControlServer(directory, node.actors(), NodeOperations(node).table())

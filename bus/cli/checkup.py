@@ -54,7 +54,6 @@ def key_guard(config: NodeConfig) -> Finding:
             ok=True,
             cause="none: whoever can read keys/ opens everything",
             cure="for real data name a guard under [keys] of node.toml, then `lianfang keys rekey`",
-            code="LF-DOCTOR-KEYS-UNPROTECTED",
         )
     if keys.former is not None:
         return Finding(
@@ -62,21 +61,26 @@ def key_guard(config: NodeConfig) -> Finding:
             ok=True,
             cause=f"{keys.provider}; node.toml still has the one before under [keys.former]",
             cure="`lianfang keys rekey`, then remove [keys.former]",
-            code="LF-DOCTOR-KEYS-FORMER",
         )
     return Finding("key guard", ok=True, cause=keys.provider)
 
 
-def key_service(config: NodeConfig, directory: Path) -> Finding:
-    """Ask the key service how its process is protected."""
+def key_service(config: NodeConfig, directory: Path) -> Iterator[Finding]:
+    """Ask the key service how its process is protected; there is none where node and key service are one process."""
     from bus.process import key_client  # noqa: PLC0415 - lazy: help must not pay for it
 
+    client = key_client(config.keys, directory)
+    if not client.path.exists():
+        return
     try:
-        client = key_client(config.keys, directory)
-        state = client.state()
-        client.close()
+        yield _protection(client.state())
     except BusError as error:
-        return wrong("key service", error.code, error.cause, error.cure)
+        yield wrong("key service", error.code, error.cause, error.cure)
+    finally:
+        client.close()
+
+
+def _protection(state: dict[str, str]) -> Finding:
     open_ways = [name for name in ("core", "trace") if state[name] != "off"]
     if open_ways:
         return wrong(
@@ -88,7 +92,7 @@ def key_service(config: NodeConfig, directory: Path) -> Finding:
     if state["memory"] != "locked":
         cause = f"answers; its memory may be written to swap: {state['memory']}"
         cure = "or encrypt the swap, or have none"
-        return Finding("key service", ok=True, cause=cause, cure=cure, code="LF-DOCTOR-KEYS-SWAP")
+        return Finding("key service", ok=True, cause=cause, cure=cure)
     return Finding("key service", ok=True, cause="answers; no core dump, no tracing, memory locked")
 
 

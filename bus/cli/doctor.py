@@ -27,8 +27,10 @@ def examine(desk: Desk) -> list[Finding]:
     except BusError as error:
         return [_wrong("configuration", error)]
     findings = [Finding("configuration", ok=True, cause=f"{config.agency}, transport {config.transport}")]
-    findings.append(checkup.permissions(desk.directory))
-    findings.append(_private(desk.directory))
+    findings.append(checkup.permissions(config, desk.directory))
+    if config.keys.apart is None:
+        findings.append(_private(desk.directory))
+    findings.append(checkup.key_guard(config))
     findings.append(_enrolled(config, desk.directory))
     findings.append(_space(desk.directory))
     findings.append(checkup.database(config, desk.directory))
@@ -147,6 +149,7 @@ def _node(config: NodeConfig, desk: Desk) -> Iterator[Finding]:
         yield _wrong("node", error)
         return
     yield Finding("node", ok=True, cause=f"answers; log of {status['log']['entries']} entries")
+    yield from checkup.key_service(config, desk.directory)
     if status["agency"] != config.agency:
         yield Finding(
             "node",

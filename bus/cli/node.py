@@ -133,7 +133,7 @@ def doctor(desk: Desk) -> None:
 
 def _findings(value: dict[str, Any]) -> Iterator[str]:
     for item in value["findings"]:
-        mark = "ok   " if item["ok"] else "WRONG"
+        mark = "WRONG" if not item["ok"] else "WARN " if item["cure"] else "ok   "
         yield from show.wrapped(f"{mark} {item['name']}: {item['cause']}")
         if item["cure"]:
             yield from show.wrapped(f"cure: {item['cure']}", "      ")

@@ -55,7 +55,7 @@ class KeyClient:
     def __init__(
         self, socket_path: Path, deadline_s: float = 5.0, user: int | None = None, clock: Clock | None = None
     ) -> None:
-        self._path = socket_path
+        self.path = socket_path
         self._deadline_s = deadline_s
         self._user = os.getuid() if user is None else user
         self._clock = clock or SystemClock()
@@ -71,7 +71,7 @@ class KeyClient:
         made.clock = self._clock
         try:
             made.settimeout(self._deadline_s)
-            with short_path(self._path) as short:
+            with short_path(self.path) as short:
                 made.connect(short)
             self._require_user(made)
         except BaseException:
@@ -165,6 +165,10 @@ class KeyClient:
     def open(self, request: OpenRequest) -> dict[str, bytes]:
         """Return plaintext, once, for a committed entry."""
         return dict(self._call("open", request))
+
+    def disclose(self, envelope: bytes, request: OpenRequest) -> bytes:
+        """Return an exhibit, once, for a committed entry."""
+        return bytes(self._call("disclose", envelope, request))
 
     def open_shipment(self, payload: bytes) -> bytes:
         """Return the sealed half of a log shipment."""

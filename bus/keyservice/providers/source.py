@@ -6,8 +6,8 @@ never as a value in node.toml, which is backed up and shown to people.
 
 - `credential:NAME`: what systemd laid into $CREDENTIALS_DIRECTORY (LoadCredential=, LoadCredentialEncrypted=).
 - `file:PATH`: of root or of this user, for nobody else to read, and no link.
-- `descriptor:NUMBER`: inherited from whoever starts the process. A pipe gives its content once, so a key service that
-  died cannot be started again by itself; take a credential or a file for that.
+- `descriptor:NUMBER`: inherited from whoever starts the process; a node hands it on to its key service. A pipe gives its
+  content once, so a key service that died cannot be started again by itself; an open file or memfd gives it again.
 - `prompt`: asked on the terminal. A key service that a node starts has none.
 """
 
@@ -83,8 +83,11 @@ class Source:
             os.close(descriptor)
 
     def _descriptor(self) -> bytes:
+        number = int(self._name)
         try:
-            with os.fdopen(int(self._name), "rb", closefd=True) as file:
+            if stat.S_ISREG(os.fstat(number).st_mode):
+                return os.pread(number, SECRET_BYTES_MAX + 1, 0)  # also for the next process that inherits it
+            with os.fdopen(number, "rb") as file:
                 return file.read(SECRET_BYTES_MAX + 1)
         except OSError:
             raise self._missing(f"descriptor {self._name} is not open, or was read before") from None
