@@ -6,6 +6,7 @@ from adapters.plan import ITSELF, field_at
 from adapters.profile import Each, Mapping_, Profile, Record
 from adapters.readers import READERS
 from adapters.tree_plan import constants, fields_of, lists_of, sums_of
+from adapters.words import counted
 from adapters.write import TABLES
 from schemas import registry
 from schemas.field_classes import INHERIT, field_class
@@ -146,7 +147,7 @@ def _facts(profile: Profile) -> list[tuple[str, ...]]:
         "format": source.format,
         "encodings": _code(*source.encodings) if source.format in TABLES else "",
         "delimiter": _code(source.delimiter) if source.format in TABLES else "",
-        "the header stands within": f"{source.header.lines_before_max + 1} lines" if source.header else "",
+        "the header stands within": counted(source.header.lines_before_max + 1, "line") if source.header else "",
         "words that mean nothing": _code(*(word or "(empty)" for word in source.null)),
         "times without a zone are of": source.zone,
         "amounts without a currency are in": source.currency,

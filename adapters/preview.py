@@ -19,6 +19,7 @@ from adapters.profile import Profile
 from adapters.readers import READERS
 from adapters.summary import Tally
 from adapters.tree_cells import Cell
+from adapters.words import counted
 from adapters.write import value_at
 
 _NO_COMPANIONS: Mapping[str, bytes] = {}
@@ -34,7 +35,7 @@ def preview(
         if count == row:
             return _seen(profile, data, outcome, companions)
     raise FileRefused(
-        f"the file has {count} rows, and no row {row}", cure="rows are counted from 1", code="LF-MAP-NO-ROW"
+        f"the file has {counted(count, 'row')}, and no row {row}", cure="rows are counted from 1", code="LF-MAP-NO-ROW"
     )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
+from adapters.words import counted
+
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1a1a1a}"
     "table{border-collapse:collapse;width:100%;margin:1rem 0}caption{text-align:left;font-weight:600}"
@@ -16,7 +18,8 @@ ROWS_SHOWN_MAX = 10_000
 
 def html(found: dict[str, Any], file_name: str) -> str:
     """Return the page for what `lianfang map check` found."""
-    title = f"{file_name}: {found['rows_in']} rows, {found['messages']} messages, {found['refused_count']} refused"
+    rows, messages = counted(found["rows_in"], "row"), counted(found["messages"], "message")
+    title = f"{file_name}: {rows}, {messages}, {found['refused_count']} refused"
     return "\n".join(_lines(found, title)) + "\n"
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from bus.cli import show
 from bus.cli.desk import Desk
 from bus.clock import SystemClock
 
@@ -35,5 +36,5 @@ def _shown(rows: Iterator[Any], given: Any) -> Iterator[Any]:
 
 def _say(part: float, count: int, seconds: float, *, end: str) -> None:
     mark = "\r" if sys.stderr.isatty() else ""
-    line = f"{part:>4.0%}, {count} rows, {count / max(seconds, 1e-3):,.0f} rows/s"
+    line = f"{part:>4.0%}, {show.count(count, 'row')}, {count / max(seconds, 1e-3):,.0f} rows/s"
     print(f"{mark}{line:<60}" if mark else line, end=end if mark else "\n", file=sys.stderr, flush=True)
