@@ -26,6 +26,7 @@ from adapters.twins import copies_of, noted
 from adapters.workbook import open_table
 
 Outcome = Converted | HeldBack
+_LINE_FEED = b"\n"
 _NO_COMPANIONS: Mapping[str, bytes] = {}
 
 
@@ -58,7 +59,8 @@ def _table(profile: Profile, given: Given) -> Iterator[Outcome]:
 def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> Iterator[Outcome]:
     message, values_of = plan.message, plan.values
     strangers = strangers_of(profile, table, plan)
-    likeness = Likeness(table)
+    like_of, lineage_of = Likeness(table).of, partial(_lineage, plan, table)
+    new = tuple.__new__
     for record, row in enumerate(table.rows, 1):
         line, raw, cells, refused, _, sheet = row
         sheets = ((sheet, line),) if sheet else ()
@@ -70,18 +72,19 @@ def _rows(profile: Profile, table: Table, plan: Plan, base: dict[str, Any]) -> I
             values = values_of(cells, notes)
         except RowRefused as error:
             held = held_back(error, record, line, raw)
-            yield held._replace(others=other_faults(plan, cells), like=partial(likeness.of, cells), sheets=sheets)
+            yield held._replace(others=other_faults(plan, cells), like=partial(like_of, cells), sheets=sheets)
             continue
         if strangers:
             notes += strangers.of(cells)
-        if is_unended(line, raw):
+        if raw[-1:] != _LINE_FEED and is_unended(line, raw):
             notes.append(UNENDED)
         provenance = {**base, "record": record, "line": line}
         if notes:
             provenance["warnings"] = list(dict.fromkeys(note.code for note in notes))
         values["provenance"] = provenance
-        trace, like = partial(_lineage, plan, table, row, record), partial(likeness.of, cells)
-        yield Converted(message(**values), record, line, raw, tuple(notes), trace, b"", like, sheets, values)
+        trace, like = partial(lineage_of, row, record), partial(like_of, cells)
+        found = (message(**values), record, line, raw, tuple(notes), trace, b"", like, sheets, values)
+        yield new(Converted, found)
 
 
 def _lineage(plan: Plan, table: Table, row: Row, record: int) -> tuple[Lineage, ...]:

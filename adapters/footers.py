@@ -44,20 +44,31 @@ class _Count:
         self._only = check.only
         self._at = None if check.counts == ROWS else table.columns[check.counts]
         self._asked = table.columns[check.only.source] if check.only is not None else None
-        self.total = Decimal(0)
+        self._total = Decimal(0)
+        self._rows = 0
         self.unread = 0
         """Rows of which nobody knows what they add."""
 
     def add(self, row: Row, nulls: frozenset[str]) -> None:
         """Take one more row."""
-        if row.refused is not None:
+        if self._at is None and self._only is None:
+            self._rows += 1
+        elif row.refused is not None:
             self.unread += 1
-            self.total += self._at is None
+            self._rows += self._at is None
         elif self._only is None or self._asked is None or tidy(row.cells[self._asked]) in self._only.among:
-            text = tidy(row.cells[self._at]) if self._at is not None else "1"
+            if self._at is None:
+                self._rows += 1
+                return
+            text = tidy(row.cells[self._at])
             figure = figure_of(text) if text not in nulls else Decimal(0)
-            self.total += figure or 0
+            self._total += figure or 0
             self.unread += figure is None
+
+    @property
+    def total(self) -> Decimal:
+        """What the rows came to so far."""
+        return self._total + self._rows
 
 
 class Footers:

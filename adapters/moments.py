@@ -217,35 +217,43 @@ def _write_iso(zone_name: str, value: Any) -> str:
     return f"{moment.isoformat(timespec='seconds')}{f'.{value.utc_ms % 1000:03}' if fine else ''}Z"
 
 
-class _Known:
-    """Days, and minutes of a day, that come again and again: what has been read once is not read again."""
+def _remembering(precision: int, zone_name: str, *, clock: bool) -> tuple[Again, Callable[[str, int, int], None]]:
+    """Return what knows days, and minutes of a day, that come again and again, and what has it learn one."""
+    days: dict[str, int] = {}
+    minutes: dict[str, int] = {}
+    seconds = _SECONDS
 
-    def __init__(self, precision: int, zone_name: str) -> None:
-        self._days: dict[str, int] = {}
-        """Text of a day → its midnight."""
-        self._minutes: dict[str, int] = {}
-        """Text of an hour and its minutes → milliseconds after midnight."""
-        self._same = {"precision": precision, "zone_source": _PROFILE, "zone": zone_name}
-
-    def day(self, text: str) -> dict[str, Any] | None:
-        """Return the Instant of a day without a clock."""
-        day_ms = self._days.get(text)
-        return None if day_ms is None else {"utc_ms": day_ms, **self._same, "raw": text}
-
-    def clock(self, text: str) -> dict[str, Any] | None:
-        """Return the Instant of a day and a clock that shows seconds."""
-        day_text, _, clock_text = text.partition(" ")
-        day_ms, minute_ms = self._days.get(day_text), self._minutes.get(clock_text[:-3])
-        if day_ms is None or minute_ms is None or clock_text[-3:] not in _SECONDS:
+    def day_again(text: str) -> dict[str, Any] | None:
+        if text not in days:
             return None
-        return {"utc_ms": day_ms + minute_ms + _SECONDS[clock_text[-3:]], **self._same, "raw": text}
+        return {
+            "utc_ms": days[text],
+            "precision": precision,
+            "zone_source": _PROFILE,
+            "zone": zone_name,
+            "raw": text,
+        }
 
-    def learn(self, text: str, midnight: int, minute_ms: int) -> None:
-        """Remember the day and the minute of a text that has been read. The whole day has one offset."""
-        day_text, _, clock_text = text.partition(" ")
-        if len(self._days) < _REMEMBERED_MAX and len(self._minutes) < _REMEMBERED_MAX:
-            self._days[day_text] = midnight
-            self._minutes[clock_text[:-3]] = minute_ms
+    def clock_again(text: str) -> dict[str, Any] | None:
+        day, _, hands = text.partition(" ")
+        minute, second = hands[:-3], hands[-3:]
+        if day not in days or minute not in minutes or second not in seconds:
+            return None
+        return {
+            "utc_ms": days[day] + minutes[minute] + seconds[second],
+            "precision": precision,
+            "zone_source": _PROFILE,
+            "zone": zone_name,
+            "raw": text,
+        }
+
+    def learn(text: str, midnight: int, minute_ms: int) -> None:
+        day, _, hands = text.partition(" ")
+        if len(days) < _REMEMBERED_MAX and len(minutes) < _REMEMBERED_MAX:
+            days[day] = midnight
+            minutes[hands[:-3]] = minute_ms
+
+    return clock_again if clock else day_again, learn
 
 
 def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> tuple[Reader, Again | None]:
@@ -254,8 +262,8 @@ def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> tuple[Reader
     match_whole = pattern.fullmatch
     in_order = names == _PARTS[: len(names)]
     comes_again = _DAY_AND_CLOCK.fullmatch(form)
-    known = _Known(precision, zone_name)
-    again = (known.clock if comes_again[1] else known.day) if comes_again is not None else None
+    known, learn = _remembering(precision, zone_name, clock=bool(comes_again and comes_again[1]))
+    again = known if comes_again is not None else None
 
     def read(text: str, notes: Notes) -> dict[str, Any] | None:
         before = again(text) if again is not None else None
@@ -278,7 +286,7 @@ def _local(path: str, form: str, zone: ZoneInfo, zone_name: str) -> tuple[Reader
         if not even and clock:
             at = _uneven_day(dt.datetime(year, month, day, hour, minute, second, tzinfo=zone), path, notes) + milli
         elif again is not None:
-            known.learn(text, midnight, (hour * 60 + minute) * 60_000)
+            learn(text, midnight, (hour * 60 + minute) * 60_000)
         return {"utc_ms": at, "precision": precision, "zone_source": _PROFILE, "zone": zone_name, "raw": text}
 
     return read, again

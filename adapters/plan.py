@@ -163,10 +163,10 @@ class Plan:
                         continue
                 place = values
                 for parent in parents:
-                    inner = place.get(parent)
-                    if inner is None:
-                        inner = place[parent] = {}
-                    place = inner
+                    if parent in place:
+                        place = place[parent]
+                    else:
+                        place[parent] = place = {}
                 if begun and name in place and isinstance(found, dict):
                     place[name].update(found)
                 else:

@@ -101,23 +101,21 @@ class Tally:
 
     def over(self, outcomes: Iterator[Outcome]) -> Iterator[Converted]:
         """Yield the records that became messages, and count all."""
+        require_valid = checks.require_valid_record
         for outcome in outcomes:
             self.rows_in += 1
-            match outcome:
-                case HeldBack():
-                    self._refuse(
-                        outcome, Fault(outcome.code, outcome.cause, outcome.cure, outcome.column), outcome.others
-                    )
-                case Converted():
-                    if outcome.warnings:
-                        self._warn(outcome)
-                    try:
-                        checks.require_valid_record(outcome.message, outcome.made_of)
-                    except MessageRefused as error:
-                        self._refuse(outcome, Fault(error.violations[0].rule, error.cause, error.cure, ""), ())
-                        continue
-                    self.messages += 1
-                    yield outcome
+            if isinstance(outcome, HeldBack):
+                self._refuse(outcome, Fault(outcome.code, outcome.cause, outcome.cure, outcome.column), outcome.others)
+                continue
+            if outcome.warnings:
+                self._warn(outcome)
+            try:
+                require_valid(outcome.message, outcome.made_of)
+            except MessageRefused as error:
+                self._refuse(outcome, Fault(error.violations[0].rule, error.cause, error.cure, ""), ())
+                continue
+            self.messages += 1
+            yield outcome
 
     def _refuse(self, outcome: Outcome, fault: Fault, others: tuple[Fault, ...]) -> None:
         why = {

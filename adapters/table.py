@@ -310,8 +310,18 @@ def _below(
 ) -> Iterator[Row]:
     """Yield the records. Blank rows and sums are passed over, never taken for the end: what follows them is read."""
     footer = tuple(source.footer)
+    plain = not any(map(str.isascii, footer))
     for row in rows:
         cells = row.cells
+        if (
+            plain
+            and len(cells) == width
+            and cells[0].isascii()
+            and cells[0].isalnum()
+            and len(row.raw) <= RECORD_BYTES_MAX
+        ):
+            yield row  # as nearly all are: neither blank nor a note nor a sum
+            continue
         if len(cells) != width or row.refused is not None:
             if row.refused is None and (not any(map(str.strip, cells)) or cells[0] == NOTE):
                 continue

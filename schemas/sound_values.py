@@ -61,10 +61,16 @@ BROKEN: dict[str, Test] = {
 
 def sound_values(message: Any, values: Values, later: str = "") -> bool:
     """Say whether a message that was made of these values certainly breaks no check. The field `later` is checked later."""
+    kind: Any = type(message)
     try:
-        return _sound_of(message.DESCRIPTOR, later)(values)
+        return _sound_by_kind(kind, later)(values)
     except (TypeError, AttributeError):  # a value of a type that is not looked at here
         return False
+
+
+@cache
+def _sound_by_kind(kind: Any, later: str) -> Test:
+    return _sound_of(kind.DESCRIPTOR, later)
 
 
 @cache
@@ -77,14 +83,15 @@ def _sound_of(descriptor: Descriptor, later: str = "") -> Test:
 
 
 def _broad(descriptor: Descriptor, broken: list[Test], later: str) -> Test:
-    asked = {field.name: ask for field in descriptor.fields if (ask := _field(field)) is not None}
+    asked = {field.name: _field(field) for field in descriptor.fields}
     needed = frozenset(field.name for field in descriptor.fields if check_of(field).required and field.name != later)
 
     def is_sound(values: Values) -> bool:
         if needed and not values.keys() >= needed:
             return False
         for name, value in values.items():
-            if name in asked and not asked[name](value):
+            ask = asked[name]
+            if ask is not None and not ask(value):
                 return False
         for rule in broken:  # noqa: SIM110 - a loop is faster here than any()
             if rule(values):
@@ -96,7 +103,7 @@ def _broad(descriptor: Descriptor, broken: list[Test], later: str) -> Test:
 
 def _narrow(descriptor: Descriptor, broken: list[Test]) -> Test:
     """Return the checks of a narrow type as one function, written out as dataclasses write theirs: names are looked up once."""
-    lines, given = ["get = values.get"], dict[str, Any]()
+    lines, given = list[str](), dict[str, Any]()
     for field in descriptor.fields:
         lines += _written(field, given)
     for number, rule in enumerate(broken):
@@ -114,10 +121,13 @@ def _written(field: FieldDescriptor, given: dict[str, Any]) -> Iterator[str]:
     if ask is None:
         return
     given[f"ask_{name}"] = ask
-    yield f"value = get({name!r})"
     if check.required:
-        yield "if value is None: return False"
-    yield f"if value is not None{_spared(field, given)} and not ask_{name}(value): return False"
+        yield f"if {name!r} not in values: return False"
+    else:
+        yield f"if {name!r} in values:"
+    indent = "" if check.required else "    "
+    yield f"{indent}value = values[{name!r}]"
+    yield f"{indent}if {_spared(field, given)}not ask_{name}(value): return False"
 
 
 def _spared(field: FieldDescriptor, given: dict[str, Any]) -> str:
@@ -127,17 +137,17 @@ def _spared(field: FieldDescriptor, given: dict[str, Any]) -> str:
         return ""
     of_letters = _OF_LETTERS.fullmatch(check.pattern)
     if of_letters is not None:
-        return f" and not (len(value) <= {int(of_letters[1])} and value.isalnum() and value.isascii())"
+        return f"not (len(value) <= {int(of_letters[1])} and value.isalnum() and value.isascii()) and "
     form = form_of(field)
     if form is not None and check.pattern:
         given[f"known_{field.name}"] = form[0]
-        return f" and value not in known_{field.name}"
+        return f"value not in known_{field.name} and "
     if not check.max_bytes:
         return ""
     least, limit = int(check.required), check.max_bytes
     return (
-        f" and not {least} <= len(value) <= {limit // UTF8_BYTES_MAX}"
-        f" and not ({least} <= len(value) <= {limit} and value.isascii())"
+        f"not {least} <= len(value) <= {limit // UTF8_BYTES_MAX} and "
+        f"not ({least} <= len(value) <= {limit} and value.isascii()) and "
     )
 
 
