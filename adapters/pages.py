@@ -118,9 +118,15 @@ def _record(profile: Profile, record: Record) -> Iterator[str]:
     for rule in sums_of(profile, record):
         only = f", if {_code(rule.condition)}" if rule.condition else ""
         yield from ("", f"The elements {_code(rule.of)} of {_code(rule.over)} must come to its amount{only}.")
-        yield f"Each counts with {_from(rule.amount)}, the amount is {_from(rule.total)}, and both have a sign."
+        yield f"Each counts with {_signed(rule.amount)}; the amount is {_signed(rule.total)}."
         if rule.besides:
             yield f"What is missing, or too much, may be all that stands at one of {_code(*rule.besides)}."
+
+
+def _signed(verbs: Mapping_) -> str:
+    """Return where an amount stands, and what makes it negative."""
+    sign = verbs.parse.negative
+    return _from(verbs) + (f", negative where {_code(sign.source)} is {_code(*sign.among)}" if sign is not None else "")
 
 
 def _lists(profile: Profile, message: str, lists: Mapping[str, Each], prefix: str) -> Iterator[str]:
