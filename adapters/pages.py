@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from adapters.page_legend import legend
 from adapters.plan import ITSELF, field_at
-from adapters.profile import Each, Mapping_, Profile, Record
+from adapters.profile import ROWS, Each, FooterCheck, Mapping_, Profile, Record, Source
 from adapters.readers import READERS
 from adapters.tree_plan import constants, fields_of, lists_of, sums_of
 from adapters.words import counted
@@ -66,7 +67,8 @@ def index(profiles: Mapping[str, Profile]) -> str:
         for name, profile in profiles.items()
     ]
     head = ["# Local formats", "", "Written by `lianfang map docs`; each page comes from its profile.", ""]
-    return "\n".join([*head, *_table(("profile", "format", "reads or writes", "messages", "what it is"), rows)]) + "\n"
+    table = _table(("profile", "format", "reads or writes", "messages", "what it is"), rows)
+    return "\n".join([*head, *table, *legend()]) + "\n"
 
 
 def _lines(profile: Profile) -> Iterator[str]:
@@ -76,8 +78,12 @@ def _lines(profile: Profile) -> Iterator[str]:
         f"{profile.title}. Version {profile.version}. {_ways(profile).capitalize()}.",
         "",
     )
-    yield from ("Written by `lianfang map docs` from the profile; change that.", "", "## The source", "")
+    for note in profile.notes:
+        yield from (note, "")
+    yield "Written by `lianfang map docs` from the profile; change that. [How to read it](README.md#how-to-read-a-page)."
+    yield from ("", "## The source", "")
     yield from _table(("", ""), _facts(profile))
+    yield from _sheets(profile)
     if profile.file.source.columns:
         yield from ("", "## Columns", "")
         required = profile.file.source.header.required if profile.file.source.header else []
@@ -88,6 +94,14 @@ def _lines(profile: Profile) -> Iterator[str]:
                 for name, spellings in profile.file.source.columns.items()
             ],
         )
+    if profile.file.source.preamble:
+        yield from (
+            "",
+            "Above the header, each from a line that matches as a whole; its text is what the first group catches:",
+            "",
+        )
+        rows = [(name, _code(pattern)) for name, pattern in profile.file.source.preamble.items()]
+        yield from _table(("column", "pattern of the line"), rows)
     if profile.file.target is not None:
         yield from ("", f"## {profile.message}", "", *_fields(profile, profile.message, profile.file.field))
     for record in profile.file.record:
@@ -159,15 +173,15 @@ def _facts(profile: Profile) -> list[tuple[str, ...]]:
         "amounts without a currency are in": source.currency,
         "other names of currencies": _code(*(f"{name} = {code}" for name, code in source.currencies.items())),
         "numbers without a country are of": source.region,
-        "sheets": _code(*(rule.name for rule in source.sheet if not rule.ignore)),
-        "sheets without records": _code(*(rule.name for rule in source.sheet if rule.ignore)),
         "a row that begins so is no record": _code(*source.footer),
-        "figures that are counted again": _code(*(check.pattern for check in source.footer_check)),
+        "a line of types under the header": _code(source.under_header),
+        "no header line; the first row must have": _looks(source),
+        "figures that are counted again": "; ".join(map(_counted_again, source.footer_check)),
         "known, and carries nothing": _code(*source.ignore),
-        "one message for all lines of one": source.group_by,
-        "lines of one message, at most": str(source.group_max) if source.group_by else "",
+        "one message for": _gathered(source),
         "its code stands at": _code(source.code_from),
         "each line is a document": "yes" if source.lines else "",
+        "a document type at the beginning": "passed over, where it declares nothing" if source.document_type else "",
         "namespaces": _code(*source.namespace),
         "must fit the schema": _code(source.xsd),
         "codes read": _code(*source.reads),
@@ -175,6 +189,43 @@ def _facts(profile: Profile) -> list[tuple[str, ...]]:
         "columns written": _code(*writing.columns) if writing else "",
     }
     return [(name, text) for name, text in known.items() if text]
+
+
+def _gathered(source: Source) -> str:
+    if not source.group_as:
+        return "each row" if source.format in TABLES else ""
+    lines = f"at most {counted(source.group_max, 'line')}; then the next begins"
+    return f"all rows of one {_code(source.group_by)}, {lines}" if source.group_by else f"all rows of the file, {lines}"
+
+
+def _looks(source: Source) -> str:
+    looks = source.header.looks if source.header else {}
+    return ", ".join(f"{name} like {_code(pattern)}" for name, pattern in looks.items())
+
+
+def _counted_again(check: FooterCheck) -> str:
+    what = "the rows" if check.counts == ROWS else f"the sum of {_code(check.counts)}"
+    only = f", of rows whose {_code(check.only.source)} is {_code(*check.only.among)}" if check.only is not None else ""
+    return f"{_code(check.pattern)}: {what}{only}"
+
+
+def _sheets(profile: Profile) -> Iterator[str]:
+    """Yield the sheets of a workbook: how they are called, and what the sheet column says of their rows."""
+    source = profile.file.source
+    if not source.sheet:
+        return
+    yield from ("", "## Sheets", "", "A sheet with rows that none of these names refuses the whole file.", "")
+    rows = [
+        (
+            _code(rule.name),
+            "is passed over" if rule.ignore else f"{_code(source.sheet_column)} is {_code(rule.kind)}",
+            ", ".join(rule.required),
+        )
+        for rule in source.sheet
+    ]
+    yield from _table(
+        ("name, whatever the case", "its rows", "columns of its header, where they are not those below"), rows
+    )
 
 
 def _fields(profile: Profile, message: str, fields: Mapping[str, Mapping_]) -> Iterator[str]:
@@ -207,7 +258,8 @@ def _verbs(verbs: Mapping_) -> str:
         return "; ".join(f"{_code(choice.const)} if {_code(choice.condition)}" for choice in verbs.choose)
     steps = _reading(verbs)
     if verbs.map:
-        steps.append(f"map {verbs.map.table}, unknown: {verbs.map.unknown}")
+        other = {"hold": "other texts are held back", "warn": "other texts are kept as they stand, with a warning"}
+        steps.append(f"by table {verbs.map.table}; {other[verbs.map.unknown]}")
     if isinstance(verbs.when, str):
         steps.append(f"when {_code(verbs.when)}")
     elif verbs.when:
@@ -236,10 +288,23 @@ def _reading(verbs: Mapping_) -> list[str]:
     if parse.year_from:
         steps.append(f"year from {_code(parse.year_from)}")
     if parse.kind in {"money", "magnitude"}:
-        steps.append(
-            f"scale {verbs.scale}" + (f", currency from {_code(parse.currency_from)}" if parse.currency_from else "")
-        )
+        steps.append(_amount(verbs))
+    if parse.negative:
+        steps.append(f"negative where {_code(parse.negative.source)} is {_code(*parse.negative.among)}")
     return steps
+
+
+def _amount(verbs: Mapping_) -> str:
+    """Return in which unit an amount stands in the file, and of which currency it is."""
+    parse = verbs.parse
+    if "scale" not in verbs.model_fields_set:
+        unit = "in the major unit, with the decimal places of its currency"
+    elif verbs.scale:
+        unit = f"in the major unit, {counted(verbs.scale, 'decimal place')} at most"
+    else:
+        unit = "in the minor unit"
+    comma = ", with a decimal comma" if parse.decimal == "," else ""
+    return f"{unit}{comma}" + (f"; currency from {_code(parse.currency_from)}" if parse.currency_from else "")
 
 
 def _every_field(profile: Profile) -> Iterator[Mapping[str, Mapping_]]:

@@ -334,6 +334,8 @@ class Profile:
     """A checked profile. Two are the same only when they are the same object, so plans can be kept for each."""
 
     file: ProfileFile
+    notes: tuple[str, ...] = ()
+    """What is said of the dialect above the first line of its file, and of those that it includes: a paragraph each."""
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -35,9 +36,9 @@ def parse_profile(text: str, beside: Mapping[str, str] | None = None, where: str
     try:
         data = tomllib.loads(text)
         include = data.get("profile", {}).get("include", "")
-        for name in reversed([include] if isinstance(include, str) else include):
-            if name:
-                data = _merged(data, tomllib.loads(dict(beside or {})[name]))
+        included = [name for name in ([include] if isinstance(include, str) else include) if name]
+        for name in reversed(included):
+            data = _merged(data, tomllib.loads(dict(beside or {})[name]))
     except tomllib.TOMLDecodeError as error:
         raise ProfileRefused(f"{where} is not TOML: {error}", cure="correct the file at that line") from error
     except KeyError as error:
@@ -47,7 +48,14 @@ def parse_profile(text: str, beside: Mapping[str, str] | None = None, where: str
         file = ProfileFile.model_validate(data)
     except ValidationError as error:
         raise _refusal(where, error) from error
-    return Profile(file)
+    notes = map(_opening, (text, *(dict(beside or {})[name] for name in included)))
+    return Profile(file, tuple(filter(None, notes)))
+
+
+def _opening(text: str) -> str:
+    """Return what the comment at the beginning of a file says."""
+    lines = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.removeprefix("#").strip() for line in lines if not line.startswith("#:"))
 
 
 def _merged(data: dict[str, Any], included: dict[str, Any]) -> dict[str, Any]:

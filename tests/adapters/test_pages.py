@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import adapters
-from adapters import pages, plan, schema, summary
+from adapters import page_legend, pages, plan, schema, summary
 from adapters.profile_text import SHORT_FORMS
 from adapters.readers import READERS
 from tests.adapters.files import DEMO, profile
@@ -59,6 +59,36 @@ def test_what_a_reader_refuses_a_file_for_is_on_the_pages_of_its_format(form):
     modules = [ROOT / "adapters" / f"read_{form}.py", *(ROOT / "adapters").glob(f"{form}_*.py")]
     codes = {code for path in modules for code in re.findall(r'"(LF-(?!RENDER|MAP|ROW)[A-Z0-9-]+)"', path.read_text())}
     assert codes <= {*pages._FORMATS[form], *pages._FORMATS["json"]}
+
+
+def test_every_kind_is_explained_where_pages_are_explained():
+    """A page says as what a text is read; what that means stands once, and every page leads there."""
+    assert set(page_legend.KINDS) == set(plan.READERS)
+    index = pages.index(adapters.profiles())
+    assert all(f"| {kind} | " in index for kind in plan.READERS)
+    assert "## How to read a page" in index
+    assert all("README.md#how-to-read-a-page" in pages.page(profile(name)) for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_says_where_each_field_comes_from(name):
+    """A column that a field reads is a header's, or stands above it with its pattern; sheets say what they make of their rows."""
+    one = profile(name)
+    source, text = one.file.source, pages.page(one)
+    for above, pattern in source.preamble.items():
+        assert f"| {above} | {pages._code(pattern)} |" in text
+    for sheet in source.sheet:
+        assert f"| {pages._code(sheet.name)} | " in text
+        assert f"is {pages._code(sheet.kind)}" in text or sheet.ignore
+    assert all(note in text for note in one.notes)
+    assert one.notes, "a profile says above its first line what its dialect is"
+
+
+def test_a_page_does_not_state_decimal_places_that_the_currency_decides():
+    """An amount of a statement in yen has none; only a profile that says so itself has two for all."""
+    assert "2 decimal places at most" not in pages.page(profile("iso20022-statement"))
+    assert "with the decimal places of its currency" in pages.page(profile("iso20022-statement"))
+    assert "in the minor unit" in pages.page(profile("nacha"))
 
 
 def test_refusals_that_happen_are_on_the_page():
