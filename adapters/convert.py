@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from adapters import passport, tree_map
+from adapters import passport, tree_stream
 from adapters.errors import RowRefused
 from adapters.faults import other_faults
 from adapters.footers import Footers
@@ -33,14 +33,17 @@ _NO_COMPANIONS: Mapping[str, bytes] = {}
 def convert(profile: Profile, data: Given, companions: Mapping[str, bytes] = _NO_COMPANIONS) -> Iterator[Outcome]:
     """Return the records of a file, one after the other.
 
-    A table that is given as a file on disk is read in pieces; other formats are held whole. `companions` are files that
-    belong to it, by name: the certificate of a token. FileRefused when the file as a whole cannot be read; that is said at
+    A table that is given as a file on disk is read in pieces, and so is XML and JSON where its profile allows it
+    (adapters/tree_stream.py); other formats are held whole. `companions` are files that belong to it, by name: the
+    certificate of a token. FileRefused when the file as a whole cannot be read; that is said at
     once, not at the first record.
     """
     form = profile.file.source.format
     if form in ("csv", "xlsx"):
         return _table(profile, data)
-    return _READERS[form](profile, whole(data), companions)
+    if form in READERS:
+        return tree_stream.read(profile, data)
+    return passport.read(profile, whole(data), companions)
 
 
 def _table(profile: Profile, given: Given) -> Iterator[Outcome]:
@@ -91,6 +94,3 @@ def _lineage(plan: Plan, table: Table, row: Row, record: int) -> tuple[Lineage, 
     return of_sheet(
         table, row.sheet, plan.lineage(row.cells, record, row.line, ranges_of(table, row), above_of(table, row))
     )
-
-
-_READERS = {"passport": passport.read, **dict.fromkeys(READERS, tree_map.read)}
