@@ -57,5 +57,5 @@ def _may_lock_everything() -> bool:
 
 def _capabilities() -> int:
     """Return the effective capabilities of this process, as the kernel gives them."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)

@@ -51,6 +51,7 @@ class _Rule:
 
 _RULES = {
     "open": _Rule("all_opens_per_minute", _MINUTE_S),
+    "disclose": _Rule("all_opens_per_minute", _MINUTE_S),
     "open_shipment": _Rule("all_opens_per_minute", _MINUTE_S),
     "unprotect": _Rule("unprotects_per_minute", _MINUTE_S),
     "seal": _Rule("seals_per_second", 1.0, lambda arguments: len(arguments[0])),
@@ -58,6 +59,8 @@ _RULES = {
     "blind_messages": _Rule("blinds_per_minute", _MINUTE_S, lambda arguments: len(arguments[1])),
     "subject_values": _Rule("blinds_per_minute", _MINUTE_S),
 }
+_REQUEST_AT = {"open": 0, "disclose": 1}
+"""Which argument names the entry, and with it the person."""
 
 
 class Rates:
@@ -80,8 +83,8 @@ class Rates:
             return
         now_s = self._clock.monotonic_s()
         taken = [(rule.setting, self._all[rule.setting])]
-        if method == "open":
-            taken += self._person(arguments[0], now_s)
+        if method in _REQUEST_AT:
+            taken += self._person(arguments[_REQUEST_AT[method]], now_s)
         for setting, bucket in taken:
             if bucket.is_empty(now_s):
                 raise _busy(setting, getattr(self._limits, setting))

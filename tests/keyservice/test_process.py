@@ -7,10 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 from audit import store as log_store
@@ -21,10 +22,14 @@ from bus.keyservice import errors, server, wire
 from bus.keyservice.client import KeyClient
 from bus.keyservice.protocol import Keys, KeyServiceUnavailable
 from bus.keyservice.server import SOCKET_NAME, Server
+from bus.keyservice.vault import Vault
+from bus.keyservice.vault_tables import used_entries
 from bus.policy.errors import PolicyError
+from bus.randomness import SystemRandomness
 from bus.sealing.envelope import parse_header
 from bus.sealing.errors import CannotOpen, GrantRefused
 from bus.sealing.verify import verify
+from deploy.demo.federation import wait_until
 from tests.keyservice import house as houses
 from tests.keyservice.house import House, seal_request, ticket
 
@@ -298,3 +303,48 @@ def test_a_frame_nested_too_deeply_is_refused():
         value = [value]
     with pytest.raises(ValueError, match="nested"):
         wire.decode(wire.encode(value))
+
+
+def _code(call: Callable[[], object]) -> str:
+    with pytest.raises(Retry) as caught:
+        call()
+    return caught.value.code
+
+
+def test_a_stopped_key_service_is_left_at_the_deadline(node: Node, process: Process):
+    """SIGSTOP: a call ends with a clear error in time; after SIGCONT nothing was done for it, and work goes on."""
+    envelope = node.house.services["bank-a"].seal([node.request(1)])[0]
+    parsed = verify(envelope, node.house.directory, node.at_ms)
+    client = process.client()
+    assert client.admit(parsed.payload) == ""
+    node.house.logs["police-a"] = []
+    made = ticket(node.house, parsed, ("ACCOUNT_ID",), now_ms=node.at_ms)
+    node.house.commit("police-a", made.entry)
+    node.commit(*node.house.logs["police-a"])
+    hasty = KeyClient(process.path, deadline_s=0.5)
+    resting = psutil.Process(process.child.pid).num_threads()
+    os.kill(process.child.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        assert _code(lambda: hasty.open(made.request)) == "LF-KEYS-UNAVAILABLE"
+        assert time.monotonic() - began < 10
+    finally:
+        os.kill(process.child.pid, signal.SIGCONT)
+    assert client.public_keys().agency == "police-a"
+    assert wait_until(lambda: psutil.Process(process.child.pid).num_threads() <= resting, 30.0)
+    state = client.state()
+    assert (state["core"], state["trace"], state["provider"]) == ("off", "off", "unprotected-file")
+    process.end()
+    vault = Vault(node.directory / "keys", SystemRandomness())
+    with vault._engine.connect() as connection:
+        assert connection.execute(used_entries.select()).all() == []
+    vault.close()
+
+
+def test_the_vault_of_another_agency_is_not_served(node: Node):
+    """Keys that are another agency's than node.toml names are refused, by both names."""
+    (node.directory / "node.toml").write_text('agency = "bank-b"\n')
+    refused = subprocess.run(
+        [sys.executable, "-m", "bus.keyservice", str(node.directory)], cwd=ROOT, capture_output=True, check=False
+    )
+    assert refused.stderr.startswith(b"LF-KEYS-OTHER-AGENCY: the vault holds the keys of police-a")
