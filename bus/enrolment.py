@@ -9,8 +9,8 @@ No private key leaves the node in any of these steps.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +20,11 @@ from google.protobuf.message import DecodeError
 from bus.clock import Clock, SystemClock
 from bus.config import AGENCY_PATTERN, NodeConfig, load
 from bus.directory import Directory, DirectoryRefused
+from bus.directory_author import BY_TYPE, following
+from bus.directory_author import Registrars as Registrars  # noqa: PLC0414 - part of how a federation is made
+from bus.directory_author import directory_body as directory_body  # noqa: PLC0414 - likewise
 from bus.directory_rules import quorum as quorum_of
 from bus.directory_rules import registrars as named_registrars
-from bus.documents import SIGNERS_NEEDED
 from bus.errors import Usage
 from bus.keyservice import providers
 from bus.keyservice.protocol import Keys, PublicKeys
@@ -40,7 +42,6 @@ _OF_OTHER_SUITES = ("signing_key_ml_dsa_65", "signing_key_sm2", "prekey_x_wing")
 DOCUMENTS = {"directory": "directory.bin", "policy": "policy.bin"}
 _DAY_MS = 86_400_000
 SIGNING_KEY_LIFETIME_MS = 800 * _DAY_MS
-DIRECTORY_LIFETIME_MS = 90 * _DAY_MS
 
 
 def init_node(directory: Path, agency: str, toml: str, clock: Clock, randomness: Randomness) -> PublicKeys:
@@ -156,35 +157,20 @@ def member(public: PublicKeys, agency_type: str, name: str = "") -> federation_p
     )
 
 
-@dataclass(frozen=True)
-class Registrars:
-    """Who signs the next directory and policy bundle, and how many of them must."""
-
-    agencies: tuple[str, ...] = ()
-    quorum: int = SIGNERS_NEEDED
-
-
-def directory_body(
-    members: Iterable[federation_pb2.Member],
-    serial: int,
-    previous: bytes,
-    now_ms: int,
-    registrars: Registrars = Registrars(),
-) -> bytes:
-    """Return a directory's body. `previous` is the SHA-256 of its predecessor's body, empty for the first.
-
-    Where no registrars are named, they are the members that are centre or auditor.
-    """
-    body = federation_pb2.DirectoryBody(
-        serial=serial,
-        previous_sha256=previous,
-        issued_at_ms=now_ms,
-        expires_at_ms=now_ms + DIRECTORY_LIFETIME_MS,
-        members=sorted(members, key=lambda item: item.agency),
-        quorum=registrars.quorum if registrars.quorum != SIGNERS_NEEDED else 0,
-    )
-    body.registrars.extend(sorted(registrars.agencies or named_registrars(body)))
-    return body.SerializeToString(deterministic=True)
+def read_entry(path: Path) -> federation_pb2.Member:
+    """Read a member's own entry for the next directory, with its consent. Usage when the file is not that."""
+    data = path.read_bytes()
+    try:
+        held = federation_pb2.Member.FromString(data)
+    except DecodeError:
+        held = federation_pb2.Member()
+    if not (held.agency and held.consent) or held.SerializeToString(deterministic=True) != data:
+        raise Usage(
+            f"{path.name} is no member's entry",
+            cure="take what `lianfang keys rotate identity --out` wrote",
+            code="LF-DOCUMENT-FORM",
+        )
+    return held
 
 
 def sign(keys: Keys, kind: Literal["directory", "policy"], body: bytes) -> federation_pb2.DocumentSignature:
@@ -208,7 +194,7 @@ def next_directory(
     new: Sequence[federation_pb2.Member],
     suspend: Sequence[str],
     now_ms: int,
-    registrars: Registrars = Registrars(),
+    registrars: Registrars = BY_TYPE,
 ) -> bytes:
     """Return the body of the directory that follows a document (empty: of the first), with new and suspended members.
 
@@ -225,7 +211,7 @@ def next_directory(
         if name not in members:
             raise Usage(f"{name} is no member", cure=f"members: {', '.join(members)}", code="LF-DOCUMENT-MEMBER")
         members[name].status = federation_pb2.MEMBER_STATUS_SUSPENDED
-    members |= {member.agency: member for member in new}
+    members |= {member.agency: following(members.get(member.agency), member, now_ms) for member in new}
     kept = Registrars(tuple(sorted(named_registrars(old))), quorum_of(old))
     return directory_body(
         members.values(), int(old.serial) + 1, digest, now_ms, registrars if registrars.agencies else kept
@@ -310,7 +296,8 @@ def described(kind: str, data: bytes) -> dict[str, Any]:
     found = {"kind": kind, "serial": int(held.serial), "sha256": sha256(body).hexdigest(), "signers": signers}
     if isinstance(held, federation_pb2.DirectoryBody):
         members = [_listed(item) for item in held.members]
-        return found | {"until_ms": int(held.expires_at_ms), "members": members, "files": []}
+        signers_next = {"registrars": sorted(named_registrars(held)), "quorum": quorum_of(held)}
+        return found | {"until_ms": int(held.expires_at_ms), "members": members, "files": []} | signers_next
     return found | {"until_ms": int(held.not_after_ms), "members": [], "files": [item.name for item in held.files]}
 
 

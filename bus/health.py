@@ -88,11 +88,13 @@ def _counted(table: Table, by: ColumnElement[str], *where: ColumnElement[bool]) 
 
 
 def _ends_ms(parts: Parts) -> dict[str, int]:
-    """Return until when our newest keys in the directory, and the policy bundle, hold."""
-    member = parts.directory.member(parts.agency)
+    """Return until when our newest keys, in the directory or made known since, the directory and the policy bundle hold."""
+    member, notice = parts.directory.member(parts.agency), parts.directory.notices.get(parts.agency)
+    prekeys = notice.prekeys if notice is not None and notice.prekeys else member.prekeys
     return {
         "signing key": max((int(key.not_after_ms) for key in member.signing_keys if not key.revoked), default=0),
-        "prekey": max((int(key.not_after_ms) for key in member.prekeys), default=0),
+        "prekey": max((int(key.not_after_ms) for key in prekeys), default=0),
+        "directory": parts.directory.expires_at_ms,
         "policy": parts.bundle.not_after_ms,
     }
 

@@ -1,5 +1,6 @@
 """The way in of a message, in numbered steps.
 
+(0) is the directory in force? else only its successor is looked for (bus/successors.py), and the rest waits
 (1) strict parse
 (2) signature, by the sender's key in the member directory; header against what the broker said
 (3) seen before? same id and same content: the first outcome again; same id and other content: refused and recorded
@@ -26,11 +27,13 @@ from bus.orders import states
 from bus.outbound import PASSING_TYPES
 from bus.parts import Parts
 from bus.passing import Passing, move_order
+from bus.pinned import Pinned
 from bus.policy.model import Decision
 from bus.randomness import uuid7
 from bus.sealing.envelope import Header
 from bus.sealing.errors import SealingError, told
 from bus.sealing.verify import VerifiedEnvelope, verify
+from bus.successors import take_successors
 from bus.transport import Delivery, Disposition
 from schemas import registry
 from schemas.errors import UnknownType
@@ -43,15 +46,9 @@ UNKNOWN_GRANT = "LF-IN-GRANT-UNKNOWN"
 _NODE_TYPES = frozenset(
     f"lianfang.v1.{name}"
     for name in (
-        "Grant",
-        "Directory",
-        "PolicyBundle",
-        "SubjectQuery",
-        "SubjectForward",
-        "SubjectAnswer",
-        "TagKey",
-        "TagRequest",
-        "TagAnswer",
+        *("Grant", "Directory", "PolicyBundle", "KeyNotice"),
+        *("SubjectQuery", "SubjectForward", "SubjectAnswer"),
+        *("TagKey", "TagRequest", "TagAnswer"),
     )
 )
 """Types that the node itself handles."""
@@ -75,9 +72,10 @@ class _Examined:
 class Inbound:
     """Receives messages; the transport's Inbox."""
 
-    def __init__(self, parts: Parts, passing: Passing) -> None:
+    def __init__(self, parts: Parts, passing: Passing, pinned: Pinned) -> None:
         self._parts = parts
         self._passing = passing
+        self._pinned = pinned
         self._held_until_s = 0.0
 
     def ready(self) -> bool:
@@ -87,6 +85,9 @@ class Inbound:
     def receive(self, deliveries: Sequence[Delivery]) -> list[Disposition]:
         """Take a batch; the dispositions stand in the same order and are true once this returns."""
         try:
+            if not take_successors(self._parts, self._pinned, deliveries):  # (0)
+                self._pause()
+                return [Disposition.HOLD for _ in deliveries]
             examined = self._examine(deliveries)  # (1)-(4)
             passed = self._commit(examined)  # (5)
         except (AuditError, Retry):

@@ -180,11 +180,28 @@ def held_back(parts: Parts, code: str, digest: bytes, actor: Actor) -> bytes:
     return leaf_format.encode(entry)
 
 
-def administered(parts: Parts, codes: Sequence[str], actor: Actor | None = None) -> bytes:
-    """Return the entry of a change to the node, or of what it signed; without an actor the node did it itself."""
+def administered(parts: Parts, codes: Sequence[str], actor: Actor | None = None, digest: bytes = b"") -> bytes:
+    """Return the entry of a change to the node, or of what it signed; without an actor the node did it itself.
+
+    `digest`: of the directory or bundle that came into force, so that logs of different nodes can be held together.
+    """
     entry = _entry(parts, leaf_pb2.KIND_ADMIN, leaf_pb2.ACTION_ADMIN, None)
     if actor is not None:
         _act(parts, entry, actor, Statement("", ""))
+    entry.message_digest = digest
+    entry.reason_codes.extend(_reason_codes(codes))
+    return leaf_format.encode(entry)
+
+
+def keys_changed(
+    parts: Parts, kind: str, agency: str, codes: Sequence[str], actor: Actor | None = None, digest: bytes = b""
+) -> bytes:
+    """Return the entry of what became of an agency's keys (KEY), or of their being revoked (REVOKE)."""
+    entry = _entry(parts, leaf_pb2.Kind.Value(f"KIND_{kind}"), leaf_pb2.ACTION_ADMIN, None)
+    if actor is not None:
+        _act(parts, entry, actor, Statement("", ""))
+    entry.peers.append(agency)
+    entry.message_digest = digest
     entry.reason_codes.extend(_reason_codes(codes))
     return leaf_format.encode(entry)
 

@@ -26,6 +26,7 @@ from bus.errors import BusError, NoAnswer
 from bus.handover import Handover, LocalSystem
 from bus.inbound import Inbound
 from bus.intake import FileIntake
+from bus.key_life import KeyLife, KeyTimes
 from bus.keyservice.protocol import Keys
 from bus.opening import Opening
 from bus.outbound import Outbound
@@ -74,10 +75,11 @@ class Node:
         self.opening = Opening(parts)
         self.oversight = Oversight(parts, self.outbound, self._open_mirror)
         self.subjects = Subjects(parts, self.opening, self.outbound, self.oversight)
-        self.inbound = Inbound(parts, Passing(parts, self.outbound, self.oversight))
+        self.inbound = Inbound(parts, Passing(parts, self.outbound, self.oversight), pinned)
         self.tags = Tags(parts, self.opening, self.outbound, _tag_settings(config.tags))
         self.intake = FileIntake(parts, self.tags)
         self.publishing = Publishing(parts, self.outbound, pinned)
+        self.key_life = KeyLife(parts, self.outbound, pinned, _key_times(config.keys))
         self.queue = Queue(parts, _receipt_waits_ms(config))
         self.handover = Handover(parts, self.opening, self.outbound, self._local_system(), self._handlers())
         self._transport: Transport | None = None
@@ -184,7 +186,7 @@ class Node:
     def step(self) -> int:
         """Do what is due once, without threads; return how much was done. For simulations."""
         done = self.handover.run_due() + self.handover.poll() + self.queue.expire()
-        return done + self.oversight.ship() + self.tags.run_due()
+        return done + self.oversight.ship() + self.tags.run_due() + self.key_life.run_due()
 
     def _awake(self) -> None:
         self._wake.set()
@@ -202,6 +204,7 @@ class Node:
         while self.handover.run_due(_TURN) + self.handover.poll(_TURN) and not self._stopping.is_set():
             pass
         self.tags.run_due()
+        self.key_life.run_due()
         now = self.parts.clock.monotonic_s()
         if now >= self._expire_at_s:
             self._expire_at_s = now + _EXPIRE_EVERY_S
@@ -246,6 +249,7 @@ class Node:
             "lianfang.v1.Grant": self._take_grant,
             "lianfang.v1.Directory": self._take_directory,
             "lianfang.v1.PolicyBundle": self._take_bundle,
+            "lianfang.v1.KeyNotice": lambda message_id: self.key_life.take_notice(self._body(message_id)),
             **self.tags.handlers(),
         }
 
@@ -263,7 +267,7 @@ class Node:
             )
 
     def _take_directory(self, message_id: bytes) -> None:
-        self.parts.directory = self.pinned.take_directory(self._body(message_id))
+        self.pinned.take_directory(self._body(message_id))
         # A bundle that came before the keys under which it is signed has its turn again.
         table = store.messages
         refused = (table.c.handover == "failed", table.c.type == "lianfang.v1.PolicyBundle")
@@ -276,6 +280,10 @@ class Node:
 
 def _tag_settings(tags: configuration.Tags) -> TagSettings:
     return TagSettings(tags.authorities, int(tags.wait_s * 1000), {"hour": tags.hourly_max, "day": tags.daily_max})
+
+
+def _key_times(keys: configuration.Keys) -> KeyTimes:
+    return KeyTimes(*(round(days * 86_400_000) for days in (keys.prekey_days, keys.grace_days, keys.overlap_days)))
 
 
 def _receipt_waits_ms(config: configuration.NodeConfig) -> dict[str, int]:

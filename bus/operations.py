@@ -57,6 +57,7 @@ class NodeOperations:
             "policy.show": self.policy_show,
             "policy.explain": self.policy_explain,
             **self._node.publishing.operations(),
+            **self._node.key_life.operations(),
             **self._node.tags.operations(),
         }
 

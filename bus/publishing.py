@@ -106,8 +106,7 @@ class Publishing:
     def _take(self, kind: str, document: bytes) -> int:
         parts = self._parts
         if kind == "directory":
-            if not parts.directory.is_document(document):
-                parts.directory = self._pinned.take_directory(document)
+            self._pinned.take_directory(document)
             return parts.directory.serial
         if not parts.bundle.is_document(document):
             parts.bundle = self._pinned.take_bundle(document)

@@ -12,6 +12,8 @@ from bus.errors import BusError
 
 _CERTIFICATE_DAYS_MIN = 30
 _KEY_DAYS_MIN = 14
+_DAYS_MIN = {"prekey": 1}
+"""A prekey is followed by the next one two days before its end; what has not been by then is not any more by itself."""
 _DAY_MS = 86_400_000
 _UNCOSIGNED_S_MAX = 60.0
 _AHEAD_MS_MAX = 30_000
@@ -191,7 +193,7 @@ def _ends(ends_ms: dict[str, int], now_ms: int) -> Finding:
     """Judge until when the node's keys in the directory, and the policy, hold."""
     until = {name: datetime.fromtimestamp(ms / 1000, UTC) for name, ms in ends_ms.items()}
     text = ", ".join(f"{name} until {at:%Y-%m-%d}" for name, at in until.items())
-    if min(ends_ms.values()) - now_ms < _KEY_DAYS_MIN * _DAY_MS:
+    if any(ends - now_ms < _DAYS_MIN.get(name, _KEY_DAYS_MIN) * _DAY_MS for name, ends in ends_ms.items()):
         cure = "have the centre publish a directory with new keys, or a new policy bundle, before that day"
         return wrong("validity", "LF-DOCTOR-VALIDITY-ENDS", text, cure)
     return Finding("validity", ok=True, cause=text)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bus.cli import show
-from bus.cli.desk import Desk, desk
+from bus.cli.desk import Desk, desk, names
 from bus.errors import Retry, Usage
 
 _DAY_MS = 86_400_000
@@ -26,19 +26,30 @@ def document() -> None:
 @document.command("draft-directory")
 @click.argument("out", type=_OUT)
 @click.option("--member", "members", multiple=True, metavar="TYPE=FILE", help="A new member: its type and member.json.")
+@click.option("--entry", "entries", multiple=True, type=_FILE, help="A member's entry of `keys rotate identity`.")
 @click.option("--suspend", multiple=True, metavar="AGENCY", help="A member that takes part no more.")
+@click.option(
+    "--registrar", "registrars", multiple=True, callback=names, metavar="A,B", help="Who signs the next ones."
+)
+@click.option("--quorum", type=click.IntRange(2, 16), default=2, show_default=True, help="How many of them must.")
 @_after
 @desk
-def draft_directory(desk: Desk, out: Path, members: Sequence[str], suspend: Sequence[str], after: Path | None) -> None:
-    """Write the body of a member directory to OUT, for two agencies to sign."""
+def draft_directory(desk: Desk, out: Path, after: Path | None, **given: Any) -> None:
+    """Write the body of a member directory to OUT, for the registrars to sign.
+
+    Registrars are those of the one before; in the first, where none are named, the centre and the auditor.
+    """
     from bus import enrolment  # noqa: PLC0415 - lazy: help must not pay for it
     from bus.cli.desk import named_files  # noqa: PLC0415 - lazy
     from bus.clock import SystemClock  # noqa: PLC0415 - lazy
 
     new = [
-        enrolment.member(enrolment.read_member(path), type_name) for type_name, path in named_files(members, "--member")
-    ]
-    body = enrolment.next_directory(after.read_bytes() if after else b"", new, tuple(suspend), SystemClock().now_ms())
+        enrolment.member(enrolment.read_member(path), type_name)
+        for type_name, path in named_files(given["members"], "--member")
+    ] + [enrolment.read_entry(path) for path in given["entries"]]
+    registrars = enrolment.Registrars(tuple(sorted(given["registrars"])), given["quorum"])
+    now, previous = SystemClock().now_ms(), after.read_bytes() if after else b""
+    body = enrolment.next_directory(previous, new, tuple(given["suspend"]), now, registrars)
     _write(desk, out, "directory", body)
 
 
@@ -161,5 +172,6 @@ def _described(value: dict[str, Any]) -> Iterator[str]:
         columns = ("agency", "type", "status", "signing_key")
         rows = ([member[name] for name in columns] for member in value["members"])
         yield from show.table(("agency", "type", "status", "signing key"), rows)
+        yield f"The next one is signed by {value['quorum']} of: {', '.join(value['registrars'])}"
     for name in value["files"]:
         yield f"  {name}"

@@ -144,11 +144,12 @@ class Lifecycle:
         listed = {bytes(key.key_id) for key in entry.signing_keys}
         waiting = [item for item in self._identities.held() if item not in listed]
         made = waiting[-1] if waiting else self._identities.make()
+        begins = max(now, *(key.not_before_ms + 1 for key in entry.signing_keys), 0)
         for key in entry.signing_keys:
             key.not_after_ms = min(key.not_after_ms, now + overlap_ms)
         added = entry.signing_keys.add()
         added.CopyFrom(public_parts(self._identities.held()[made]))
-        added.not_before_ms, added.not_after_ms = now, now + _SIGNING_LIFETIME_MS
+        added.not_before_ms, added.not_after_ms = begins, begins + _SIGNING_LIFETIME_MS
         signer = self.signer()
         entry.consent_key_id = key_id(signer.ed25519.public_key().public_bytes_raw())
         entry.consent = signer.ed25519.sign(consent_signed_bytes(entry))
@@ -213,7 +214,7 @@ class Lifecycle:
         in_directory = known is not None and self._agency in known.agencies()
         listed = list(known.member(self._agency).signing_keys) if known is not None and in_directory else []
         found = []
-        for key in listed:
+        for key in sorted(listed, key=lambda item: item.not_before_ms):
             item = bytes(key.key_id)
             is_revoked = known is not None and known.is_revoked(self._agency, item)
             state = "current" if item == current else "former" if item in held else "destroyed"

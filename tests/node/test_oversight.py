@@ -13,7 +13,8 @@ from audit.checkpoint import LOG_KEY_TYPE, Verifier
 from audit.errors import LogFrozen
 from audit.verify import verify_directory
 from bus import enrolment
-from bus.directory import Directory, DirectoryRefused, prekey_signed_bytes
+from bus.directory import Directory, DirectoryRefused
+from bus.directory_rules import signed_bytes_of
 from bus.errors import BusError, Refused
 from bus.outbound import Draft
 from bus.parts import Actor, Statement
@@ -207,7 +208,7 @@ def test_a_node_starts_again_after_a_signers_key_was_revoked(simulation: Simulat
         begins, ends = member.signing_keys[0].not_before_ms, member.signing_keys[0].not_after_ms
         member.signing_keys.add(key_id=key_id(key), public_key=key, not_before_ms=begins, not_after_ms=ends)
         prekey = member.prekeys[0]
-        signed = prekey_signed_bytes("auditor", prekey.public_key, prekey.not_before_ms, prekey.not_after_ms)
+        signed = signed_bytes_of("auditor", prekey)
         prekey.signature = own.sign(signed)
 
     document = _successor(simulation, ("centre", "auditor"), revoke)
