@@ -24,7 +24,13 @@ WORDS = (
     ("required", "a row without it is held back (`LF-ROW-MISSING`)"),
     ("pattern", "the whole text must match this pattern, or the row is held back (`LF-ROW-PATTERN`)"),
     ("words that mean nothing", "a cell with one of these counts as empty"),
+    ("pattern `[^-(（−－]+`", "an amount with a minus or in parentheses is held back: it has a direction beside it"),
     ("needed", "a line without this header is not the header line"),
+    ("`\\x02`, `\\x03`", "marks of our own between texts, which no file can hold"),
+    (
+        "stands at",
+        "the path of a record's element, from the root ([paths](../adding-a-format.md#trees)); `$` is the root of JSON",
+    ),
     (
         "`yyyy-MM-dd HH:mm:ss`",
         "year, month, day, hour (00 to 23), minute, second, and `SSS` milliseconds, each with exactly so many digits; `M`, `d` and `H` have one or two; `yy` is of 1980 to 2079; `epoch_s` and `epoch_ms` count from 1970 in UTC; `iso8601` has a T between day and time, and may have an offset",

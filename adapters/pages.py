@@ -86,9 +86,11 @@ def _lines(profile: Profile) -> Iterator[str]:
     yield from _sheets(profile)
     if profile.file.source.columns:
         yield from ("", "## Columns", "")
-        required = profile.file.source.header.required if profile.file.source.header else []
+        header = profile.file.source.header
+        required = header.required if header else []
+        known_by = "cell of the row, from 1" if header and header.looks else "headers in files"
         yield from _table(
-            ("column", "headers in files", "needed"),
+            ("column", known_by, "needed"),
             [
                 (name, _code(*spellings), "yes" if name in required else "")
                 for name, spellings in profile.file.source.columns.items()
@@ -116,7 +118,9 @@ def _lines(profile: Profile) -> Iterator[str]:
 def _record(profile: Profile, record: Record) -> Iterator[str]:
     """Yield what stands of one kind of record: where it is, its fields, and its lists."""
     source, code = profile.file.source, f"{profile.file.code_prefix}{record.label}"
-    way = "read" if not source.reads or code in source.reads else "written"
+    writes = profile.file.writing.writes if profile.file.writing is not None else []
+    ways = [("read", not source.reads or code in source.reads), ("written", code in writes)]
+    way = " and ".join(name for name, holds in ways if holds) or "read"
     named = f" ({record.name})" if record.code and record.name else ""
     yield from ("", f"## {code}: {record.message}, {way}{named}", "")
     yield f"It stands at {_code(record.at)}." if record.at else "It is the root."
@@ -167,7 +171,9 @@ def _facts(profile: Profile) -> list[tuple[str, ...]]:
         "format": source.format,
         "encodings": _code(*source.encodings) if source.format in TABLES else "",
         "delimiter": _code(source.delimiter) if source.format in TABLES else "",
-        "the header stands within": counted(source.header.lines_before_max + 1, "line") if source.header else "",
+        "the header stands within": counted(source.header.lines_before_max + 1, "line")
+        if source.header and not source.header.looks
+        else "",
         "words that mean nothing": _code(*(word or "(empty)" for word in source.null)),
         "times without a zone are of": source.zone,
         "amounts without a currency are in": source.currency,
@@ -253,10 +259,11 @@ def _from(verbs: Mapping_) -> str:
 
 def _verbs(verbs: Mapping_) -> str:
     if verbs.const:
-        return f"const {_code(verbs.const)}"
-    if verbs.choose:
-        return "; ".join(f"{_code(choice.const)} if {_code(choice.condition)}" for choice in verbs.choose)
-    steps = _reading(verbs)
+        steps = [f"const {_code(verbs.const)}"]
+    elif verbs.choose:
+        steps = [f"{_code(choice.const)} if {_code(choice.condition)}" for choice in verbs.choose]
+    else:
+        steps = _reading(verbs)
     if verbs.map:
         other = {"hold": "other texts are held back", "warn": "other texts are kept as they stand, with a warning"}
         steps.append(f"by table {verbs.map.table}; {other[verbs.map.unknown]}")
@@ -275,7 +282,7 @@ def _reading(verbs: Mapping_) -> list[str]:
     """Return how a text is cut out and read."""
     parse, steps = verbs.parse, list[str]()
     if not isinstance(verbs.source, str):
-        steps.append(f"join {_code(verbs.join)}")
+        steps.append(f"join with {_code(verbs.join)}" if verbs.join else "join, with nothing between")
     if verbs.numbered:
         steps.append(f"in the order of {_code(verbs.numbered)}")
     if verbs.split:
@@ -308,15 +315,13 @@ def _amount(verbs: Mapping_) -> str:
 
 
 def _every_field(profile: Profile) -> Iterator[Mapping[str, Mapping_]]:
-    """Yield all tables of fields of a profile, those of lists in lists too."""
-    file = profile.file
-    yield from (file.field, *file.group.values(), *(record.field for record in file.record))
-    waiting = [*(each for record in file.record for each in record.each.values())]
-    waiting += [each for lists in file.group_each.values() for each in lists.values()]
+    """Yield all tables of fields that a profile uses, those of lists in lists too."""
+    yield profile.file.field
+    waiting: list[Record | Each] = [*profile.file.record]
     while waiting:
-        each = waiting.pop()
-        yield each.field
-        waiting += each.each.values()
+        holder = waiting.pop()
+        yield fields_of(profile, holder)
+        waiting += lists_of(profile, holder).values()
 
 
 def refusals(profile: Profile) -> list[str]:

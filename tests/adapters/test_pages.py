@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,16 @@ PAGES = ROOT / "docs" / "formats"
 NAMES = sorted(adapters.profiles())
 
 
+@cache
+def page_of(name):
+    """Return the page of a profile, made once for all tests."""
+    return pages.page(profile(name))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_of_a_profile_is_current(name):
     """docs/formats has what the profile says now; `lianfang map docs --out docs/formats` writes it anew."""
-    assert (PAGES / f"{name}.md").read_text("utf-8") == pages.page(profile(name))
+    assert (PAGES / f"{name}.md").read_text("utf-8") == page_of(name)
 
 
 def test_there_is_a_page_for_every_profile_and_no_other():
@@ -33,7 +40,7 @@ def test_there_is_a_page_for_every_profile_and_no_other():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_names_every_field_column_code_and_table(name):
     """Nothing that the profile says is left out of its page."""
-    file, text = profile(name).file, pages.page(profile(name))
+    file, text = profile(name).file, page_of(name)
     fields = [*file.field, *(path for record in file.record for path in record.const)]
     used = [path for record in file.record for group in record.use for path in file.group.get(group, {})]
     for word in (
@@ -67,14 +74,14 @@ def test_every_kind_is_explained_where_pages_are_explained():
     index = pages.index(adapters.profiles())
     assert all(f"| {kind} | " in index for kind in plan.READERS)
     assert "## How to read a page" in index
-    assert all("README.md#how-to-read-a-page" in pages.page(profile(name)) for name in NAMES)
+    assert all("README.md#how-to-read-a-page" in page_of(name) for name in NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_says_where_each_field_comes_from(name):
     """A column that a field reads is a header's, or stands above it with its pattern; sheets say what they make of their rows."""
     one = profile(name)
-    source, text = one.file.source, pages.page(one)
+    source, text = one.file.source, page_of(name)
     for above, pattern in source.preamble.items():
         assert f"| {above} | {pages._code(pattern)} |" in text
     for sheet in source.sheet:
@@ -84,11 +91,29 @@ def test_a_page_says_where_each_field_comes_from(name):
     assert one.notes, "a profile says above its first line what its dialect is"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_tells_every_condition_of_a_field(name):
+    """Also of a value that the profile itself states: a reversal is one only where the file says so."""
+    text, one = page_of(name), profile(name)
+    for fields in pages._every_field(one):
+        for verbs in fields.values():
+            if isinstance(verbs.when, str):
+                assert f"when {pages._code(verbs.when)}" in text
+    assert "const `true` |" not in text
+
+
+def test_a_page_says_of_a_record_whether_it_is_read_or_written():
+    """The bodies of an interface go both ways; an order of the platform only to the bank."""
+    assert "## check: NumberStatusQuery, read and written" in page_of("camara-sim-swap")
+    assert "## 100101: StopPaymentOrder, written" in page_of("tfms-bank")
+    assert "## 100102: StopPaymentResult, read\n" in page_of("tfms-bank").replace(" (", "\n(")
+
+
 def test_a_page_does_not_state_decimal_places_that_the_currency_decides():
     """An amount of a statement in yen has none; only a profile that says so itself has two for all."""
-    assert "2 decimal places at most" not in pages.page(profile("iso20022-statement"))
-    assert "with the decimal places of its currency" in pages.page(profile("iso20022-statement"))
-    assert "in the minor unit" in pages.page(profile("nacha"))
+    assert "2 decimal places at most" not in page_of("iso20022-statement")
+    assert "with the decimal places of its currency" in page_of("iso20022-statement")
+    assert "in the minor unit" in page_of("nacha")
 
 
 def test_refusals_that_happen_are_on_the_page():
