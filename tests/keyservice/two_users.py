@@ -26,6 +26,7 @@ def main() -> None:
     os.umask(0o027)
     made = engine(f"sqlite:///{node}/node.db")
     store.create_tables(made)
+    log_store.create_tables(made)
     with made.connect():  # a node has its database open: its shared memory is there to be read
         print("ready", flush=True)
         client = KeyClient(Path(path), deadline_s=30, user=int(user))
