@@ -1,18 +1,19 @@
-"""The profiles that come with the product, checked whole before any is used.
+"""The profiles that come with the product, each checked whole before it is used.
 
-A profile that reads is one whose every field, verb, column, table and code is there: pydantic sees to the form
-(adapters/profile.py), this to the sense. Nothing is found out at the first row.
+- A profile that reads is one whose every field, verb, column, table and code is there: pydantic sees to the form
+  (adapters/profile.py), this to the sense. Nothing is found out at the first row.
+- A profile is read when it is first asked for: to find out which of many a file is in, few are read and none is checked
+  but the one that it is in.
 """
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from adapters import passport
 from adapters.errors import ProfileRefused
 from adapters.paths import alternatives
 from adapters.plan import ITSELF, compile_plan, field_at
@@ -24,29 +25,82 @@ from adapters.tree_plan import constants, fields_of, kinds_of, list_at, lists_of
 from schemas import registry
 from schemas.errors import UnknownType
 
-_SHARED = ".records.toml"
+_SUFFIX, _SHARED = ".toml", ".records.toml"
+_FORMAT = re.compile(r'^\[source\]\n(?:[^\[\n].*\n|\n)*?format = "([a-z0-9-]+)"$', re.MULTILINE)
+
+
+class Catalogue(Mapping[str, Profile]):
+    """The profiles by name, in the order of their names. Whoever takes one out may have ProfileRefused: it is read then."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        """The text of each file, by the file's name."""
+        self._names = [
+            name.removesuffix(_SUFFIX)
+            for name in sorted(texts)
+            if name.endswith(_SUFFIX) and not name.endswith(_SHARED)
+        ]
+        self._parsed: dict[str, Profile] = {}
+        self._checked: dict[str, Profile] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __getitem__(self, name: str) -> Profile:
+        if name not in self._checked:
+            profile = self.unchecked(name)
+            _check(profile)
+            self._checked[name] = profile
+        return self._checked[name]
+
+    def unchecked(self, name: str) -> Profile:
+        """Return a profile whose form alone is known to be right: enough to compare a file with it."""
+        if name not in self._parsed:
+            text = self._texts[f"{name}{_SUFFIX}"] if name in self._names else None
+            if text is None:
+                raise KeyError(name)
+            profile = parse_profile(text, self._texts, f"{name}{_SUFFIX}")
+            if profile.name != name:
+                raise ProfileRefused(f"{name}{_SUFFIX} calls itself {profile.name}", cure="call both the same")
+            self._parsed[name] = profile
+        return self._parsed[name]
+
+    def format_of(self, name: str) -> str:
+        """Return the format that a profile reads, without reading the profile where its text says so in the usual place."""
+        said = _FORMAT.search(self._texts[f"{name}{_SUFFIX}"])
+        return said[1] if said is not None else self.unchecked(name).file.source.format
 
 
 @cache
-def profiles() -> dict[str, Profile]:
-    """Return the profiles by name. ProfileRefused when one is wrong."""
+def profiles() -> Catalogue:
+    """Return the profiles by name."""
     folder = resources.files("adapters") / "profiles"
-    texts = {item.name: item.read_text("utf-8") for item in folder.iterdir() if item.name.endswith(".toml")}
-    found = [load(text, texts, name) for name, text in sorted(texts.items()) if not name.endswith(_SHARED)]
-    return {profile.name: profile for profile in found}
+    return Catalogue({item.name: item.read_text("utf-8") for item in folder.iterdir() if item.name.endswith(_SUFFIX)})
 
 
 def load(text: str, beside: Mapping[str, str] | None = None, where: str = "profile") -> Profile:
     """Read and check one profile; `beside` holds the files it may include. ProfileRefused, with a nearest known word."""
     profile = parse_profile(text, beside, where)
+    _check(profile)
+    return profile
+
+
+def _check(profile: Profile) -> None:
     match profile.file.source.format:
         case "passport":
-            _check_fields(profile, _target(profile), profile.file.field, passport.COLUMNS)
+            from adapters.passport import COLUMNS  # noqa: PLC0415 - lazy: what reads tokens is slow to load
+
+            _check_fields(profile, _target(profile), profile.file.field, COLUMNS)
         case form if form in READERS:
             _check_records(profile)
         case _:
             _check_table(profile)
-    return profile
 
 
 def _target(profile: Profile) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from adapters import passport, tree_stream
+from adapters import tree_stream
 from adapters.errors import RowRefused
 from adapters.faults import other_faults
 from adapters.footers import Footers
@@ -43,6 +43,8 @@ def convert(profile: Profile, data: Given, companions: Mapping[str, bytes] = _NO
         return _table(profile, data)
     if form in READERS:
         return tree_stream.read(profile, data)
+    from adapters import passport  # noqa: PLC0415 - lazy: what reads tokens is slow to load
+
     return passport.read(profile, whole(data), companions)
 
 
