@@ -19,7 +19,7 @@ export RUFF_CACHE_DIR := .lianfang/ruff
 
 GATES := format lint types imports dependencies proto generated
 
-.PHONY: help setup broker demo demo-serve test tests check ci bench soak clean locks schemas baseline \
+.PHONY: help setup broker softhsm demo demo-serve test tests check ci bench soak clean locks schemas baseline \
 	$(GATES:%=gate-%)
 
 help: ## say what there is
@@ -32,13 +32,16 @@ broker: setup ## install RabbitMQ from the distribution when it is missing
 	@if [ -n "$$LIANFANG_SKIP_BROKER" ]; then echo 'lianfang: LIANFANG_SKIP_BROKER is set: RabbitMQ is left out' >&2; \
 	else $(BIN)/python -m deploy.local.install; fi
 
+softhsm: setup ## install SoftHSM from the distribution when it is missing: a token for tests
+	@$(BIN)/python -m deploy.local.softhsm
+
 demo: setup ## play the story; installs RabbitMQ when it is missing, leaves nothing running
 	@$(BIN)/lianfang demo $(if $(INPUT),--input '$(INPUT)') $(ARGS)
 
 demo-serve: setup ## the same, and leaves everything running until Ctrl-C
 	@$(BIN)/lianfang demo --serve $(if $(INPUT),--input '$(INPUT)') $(ARGS)
 
-test: check broker ## every gate and every test but the soak
+test: check broker softhsm ## every gate and every test but the soak
 	@$(MAKE) tests
 
 tests: setup
