@@ -18,6 +18,7 @@ from adapters.lines import Cells, Row
 from adapters.model import Converted, Fault, HeldBack, RowWarning
 from adapters.profile import ROWS, FooterCheck, Source
 from adapters.table import Table
+from adapters.words import counted
 
 MISMATCH = "footer_mismatch"
 WAITING_MAX = 4096
@@ -154,9 +155,9 @@ def _compared(told: _Told, count: _Count) -> Iterable[RowWarning]:
     which = (
         f" with {told.check.only.source} {' or '.join(told.check.only.among)}" if told.check.only is not None else ""
     )
-    cause = f"the file states {told.figure} rows{which}, and holds {count.total}"
+    cause = f"the file states {counted(told.figure, 'row')}{which}, and holds {count.total}"
     if told.check.only is not None and count.unread and count.total != told.figure:
-        cause = f"{cause}; {count.unread} rows cannot be read"
+        cause = f"{cause}; {counted(count.unread, 'row')} cannot be read"
     return [RowWarning(MISMATCH, "", cause)] if count.total != told.figure else []
 
 

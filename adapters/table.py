@@ -20,6 +20,7 @@ from adapters.lines import RECORD_BYTES_MAX, TOO_LARGE, Cells, Row, cell_ranges,
 from adapters.model import Fit, Lineage, Spot
 from adapters.profile import Profile, Source
 from adapters.source_file import Given
+from adapters.words import counted
 
 COLUMNS_MAX = 256
 _SUMS_MAX = 64
@@ -351,7 +352,7 @@ def _fitted(row: Row, width: int) -> Row:
     if len(row.cells) > width and not any(map(str.strip, row.cells[width:])):
         return row._replace(cells=row.cells[:width])
     refused = RowRefused(
-        f"the row has {len(row.cells)} cells, the header {width}",
+        f"the row has {counted(len(row.cells), 'cell')}, the header {width}",
         cure="a delimiter is missing or stands in a text without quotation marks; correct that line",
         code="LF-ROW-WIDTH",
     )

@@ -15,37 +15,32 @@ from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
-from xml.parsers import expat
 
 from adapters.errors import FileRefused
 from adapters.model import NOWHERE, Shared, Spot
 from adapters.source_file import Given, changed, stream_of
 from adapters.workbook_file import UNPACKED_BYTES_MAX
+from adapters.workbook_xml import (
+    START_TAG,
+    Cell,
+    Stop,
+    cells_of,
+    encoding_in,
+    end_of,
+    local,
+    parsed,
+    parser_of,
+    texts_of,
+)
 
 WORKBOOK = "xl/workbook.xml"
 _RELATIONS = "xl/_rels/workbook.xml.rels"
 _SHARED_TYPE = "/sharedStrings"
-_START_TAG = re.compile(rb"""<(?:[^>"']|"[^"]*"|'[^']*')*>""")
-_REFERENCE = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
 _A = ord("A") - 1
 _LETTERS = 26
-
-
-class Cell(NamedTuple):
-    """A cell as its member has it."""
-
-    start: int
-    end: int
-    text: str
-    """Its own text, or its number as written; of a shared text the index."""
-    kind: str
-    """The attribute `t`: s, str, inlineStr, b, e, n, d; n where there is none."""
-
-
-class _Stop(Exception):
-    """No more is looked at."""
 
 
 def reference(row: int, column: int) -> str:
@@ -83,7 +78,7 @@ class XlsxPlaces:
         if part is None:
             return NOWHERE
         cells = self._row(part.path, row).items()
-        texts = [(column, cell, self._text(cell)) for column, cell in cells]
+        texts = [(column, cell, self._text(cell, self._shared_at(cell))) for column, cell in cells]
         found = [one for one in texts if text and text in one[2]]
         if len(found) != 1:
             return Spot(-1, -1, part.path)
@@ -96,20 +91,23 @@ class XlsxPlaces:
             return unknown
         if cell.kind not in ("s", "str", "inlineStr"):
             return Spot(cell.start, cell.end, path, name)
-        if _bare(self._text(cell)) != _bare(text):
+        shared = self._shared_at(cell)
+        held = self._text(cell, shared)
+        if held != text and _bare(held) != _bare(text):
             return unknown
-        return Spot(cell.start, cell.end, path, name, self._shared_at(cell) if cell.kind == "s" else None)
+        return Spot(cell.start, cell.end, path, name, shared)
 
-    def _text(self, cell: Cell) -> str:
+    def _text(self, cell: Cell, shared: Shared | None) -> str:
         if cell.kind != "s":
             return cell.text
-        found = self._shared_at(cell)
-        if found is None or self._shared is None:
+        if shared is None or self._shared is None:
             return ""
-        return "".join(_texts(self._shared.content[found.start : found.end], self._shared.encoding))
+        return "".join(texts_of(self._shared.content[shared.start : shared.end], self._shared.encoding))
 
     def _shared_at(self, cell: Cell) -> Shared | None:
-        index = int(cell.text) if cell.text.isascii() and cell.text.isdecimal() else -1
+        if cell.kind != "s":
+            return None
+        index = int(cell.text) if _NUMBER.fullmatch(cell.text) else -1
         return self._shared.at(index) if self._shared is not None else None
 
     def _row(self, path: str, number: int) -> Mapping[int, Cell]:
@@ -161,74 +159,36 @@ class _SheetPart(NamedTuple):
     end: int
 
 
-def _parser(encoding: str = "utf-8") -> expat.XMLParserType:
-    """Return a parser that stops at a document type: no entity of the file's own is ever taken for text."""
-    parser = expat.ParserCreate(encoding)
-    parser.buffer_text = True
-
-    def stop(*_: object) -> None:
-        raise _Stop
-
-    parser.StartDoctypeDeclHandler = stop
-    return parser
-
-
-def _run(parser: expat.XMLParserType, content: bytes) -> bool:
-    """Parse; say whether all of it could be."""
-    try:
-        parser.Parse(content, True)
-    except (_Stop, expat.ExpatError):
-        return False
-    return True
-
-
-def _encoding(content: bytes) -> str:
-    found = re.match(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)""", content.removeprefix(b"\xef\xbb\xbf"))
-    return found[1].decode() if found else "utf-8"
-
-
-def _local(name: str) -> str:
-    return name.rpartition(":")[2]
-
-
-def _end_of(content: bytes, start: int, closing: int) -> int:
-    """Return where an element ends that begins at `start` and whose end the parser told of at `closing`."""
-    tag = _START_TAG.match(content, start)
-    if tag is not None and tag[0].endswith(b"/>"):
-        return tag.end()
-    return content.index(b">", closing) + 1
-
-
 def _relations(content: bytes) -> dict[str, tuple[str, str]]:
     """Return the members that the workbook leads to: path and type, by the relation's id."""
     found: dict[str, tuple[str, str]] = {}
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        if _local(name) == "Relationship":
+        if local(name) == "Relationship":
             target = attributes.get("Target", "")
             path = target.removeprefix("/") if target.startswith(("/xl/", "xl/")) else f"xl/{target}"
             found[attributes.get("Id", "")] = path, attributes.get("Type", "")
 
-    parser = _parser(_encoding(content))
+    parser = parser_of(encoding_in(content))
     parser.StartElementHandler = start
-    return found if _run(parser, content) else {}
+    return found if parsed(parser, content) else {}
 
 
 def _sheet_parts(content: bytes, targets: Mapping[str, str]) -> dict[str, _SheetPart]:
     found: dict[str, _SheetPart] = {}
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        if _local(name) != "sheet":
+        if local(name) != "sheet":
             return
-        key = next((value for key, value in attributes.items() if _local(key) == "id"), "")
+        key = next((value for key, value in attributes.items() if local(key) == "id"), "")
         begin = parser.CurrentByteIndex
-        tag = _START_TAG.match(content, begin)
+        tag = START_TAG.match(content, begin)
         if key in targets and tag is not None:
             found.setdefault(attributes.get("name", ""), _SheetPart(targets[key], begin, tag.end()))
 
-    parser = _parser(_encoding(content))
+    parser = parser_of(encoding_in(content))
     parser.StartElementHandler = start
-    return found if _run(parser, content) else {}
+    return found if parsed(parser, content) else {}
 
 
 class _Rows:
@@ -251,7 +211,7 @@ class _Rows:
             return {}
         start = self._starts[place]
         end = self._starts[place + 1] if place + 1 < len(self._starts) else len(self._content)
-        return _cells(self._content[start:end], start, number, self._encoding)
+        return cells_of(self._content[start:end], start, number, self._encoding)
 
 
 def _rows(content: bytes) -> _Rows | None:
@@ -263,97 +223,19 @@ def _rows(content: bytes) -> _Rows | None:
         nonlocal wanted
         if name == wanted:
             given = attributes.get("r", "")
-            numbers.append(int(given) if given.isdecimal() else (numbers[-1] if numbers else 0) + 1)
+            if given and not _NUMBER.fullmatch(given):
+                raise Stop
+            numbers.append(int(given) if given else (numbers[-1] if numbers else 0) + 1)
             starts.append(parser.CurrentByteIndex)
         elif not wanted:
-            wanted = f"{name[: -len(_local(name))]}row"
+            wanted = f"{name[: -len(local(name))]}row"
 
-    encoding = _encoding(content)
-    parser = _parser(encoding)
+    encoding = encoding_in(content)
+    parser = parser_of(encoding)
     parser.StartElementHandler = start
-    if not _run(parser, content) or any(after <= before for before, after in pairwise(numbers)):
+    if not parsed(parser, content) or any(after <= before for before, after in pairwise(numbers)):
         return None
     return _Rows(content, encoding, numbers, starts)
-
-
-def _column(attributes: Mapping[str, str], row: int, before: int) -> int:
-    """Return a cell's column from 0; it follows the one before where it does not say; -1 when it says that it is of another row."""
-    given = attributes.get("r", "")
-    if not given:
-        return before + 1
-    found = _REFERENCE.fullmatch(given)
-    if found is None or int(found[2]) != row:
-        return -1
-    column = 0
-    for letter in found[1].upper():
-        column = column * _LETTERS + ord(letter) - _A
-    return column - 1
-
-
-def _cells(piece: bytes, offset: int, row: int, encoding: str) -> Mapping[int, Cell]:
-    """Cut a row into cells; what follows the row in the piece is not looked at."""
-    found: dict[int, Cell] = {}
-    twice: set[int] = set()
-    texts: list[str] = []
-    begin, column, kind, taken, depth, aside = 0, -1, "n", False, 0, 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal begin, column, kind, taken, depth, aside
-        depth += 1
-        local = _local(name)
-        if local == "c":
-            begin, kind = parser.CurrentByteIndex, attributes.get("t", "n")
-            column = _column(attributes, row, column)
-            texts.clear()
-        aside += local == "rPh"
-        taken = local in ("v", "t") and not aside
-
-    def end(name: str) -> None:
-        nonlocal taken, depth, aside
-        depth -= 1
-        local = _local(name)
-        taken = False
-        aside -= local == "rPh"
-        if local == "c" and column >= 0:
-            if column in found:
-                twice.add(column)
-            closing = _end_of(piece, begin, parser.CurrentByteIndex)
-            found[column] = Cell(offset + begin, offset + closing, "".join(texts), kind)
-        if not depth:
-            raise _Stop
-
-    def text(letters: str) -> None:
-        if taken:
-            texts.append(letters)
-
-    parser = _parser(encoding)
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
-    _run(parser, piece)
-    return {column: cell for column, cell in found.items() if column not in twice} if not depth else {}
-
-
-def _texts(piece: bytes, encoding: str) -> list[str]:
-    """Return the pieces of a shared text, without those that say how it is pronounced."""
-    texts: list[str] = []
-    taken, aside = False, 0
-
-    def start(name: str, _: dict[str, str]) -> None:
-        nonlocal taken, aside
-        aside += _local(name) == "rPh"
-        taken = _local(name) == "t" and not aside
-
-    def end(name: str) -> None:
-        nonlocal taken, aside
-        aside -= _local(name) == "rPh"
-        taken = False
-
-    def text(letters: str) -> None:
-        if taken:
-            texts.append(letters)
-
-    parser = _parser(encoding)
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
-    return texts if _run(parser, piece) else []
 
 
 class _SharedTexts(NamedTuple):
@@ -376,17 +258,17 @@ def _shared_texts(path: str, content: bytes) -> _SharedTexts | None:
     starts, ends = array("Q"), array("Q")
 
     def start(name: str, _: dict[str, str]) -> None:
-        if _local(name) == "si":
+        if local(name) == "si":
             starts.append(parser.CurrentByteIndex)
 
     def end(name: str) -> None:
-        if _local(name) == "si":
-            ends.append(_end_of(content, starts[-1], parser.CurrentByteIndex))
+        if local(name) == "si":
+            ends.append(end_of(content, starts[-1], parser.CurrentByteIndex))
 
-    encoding = _encoding(content)
-    parser = _parser(encoding)
+    encoding = encoding_in(content)
+    parser = parser_of(encoding)
     parser.StartElementHandler, parser.EndElementHandler = start, end
-    return _SharedTexts(path, content, encoding, starts, ends) if _run(parser, content) else None
+    return _SharedTexts(path, content, encoding, starts, ends) if parsed(parser, content) else None
 
 
 def _bare(text: str) -> str:

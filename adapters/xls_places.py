@@ -20,6 +20,8 @@ from adapters.xls_extent import CELLS, RANGES, Boundary, records_of, workbook_st
 _HEAD_BYTES = 4
 _SST, _CONTINUE, _STRING, _LABEL_SST = 0x00FC, 0x003C, 0x0207, 0x00FD
 _FORMULA = 0x0006
+_LEAST_BYTES = {**dict.fromkeys(RANGES, 6), _LABEL_SST: 10}
+"""Row and columns; of a shared text also its number. Other cells have a row and a column."""
 _BETWEEN = frozenset((0x04BC, 0x0221, 0x0236))
 """Records that may stand between a formula and its text: shared formulas, arrays, tables."""
 _WIDE, _EXTENDED, _RICH = 0x01, 0x04, 0x08
@@ -109,7 +111,7 @@ class XlsPlaces:
         """Of each sheet with cells where it is named, and where the records of each row's cells begin."""
         found: dict[str, tuple[Boundary, dict[int, array[int]]]] = {}
         for sheet, start, kind, length in records_of(self._stream):
-            if (kind in CELLS and length >= 4) or (kind in RANGES and length >= 6):  # noqa: PLR2004 - row and column(s)
+            if length >= _LEAST_BYTES.get(kind, 4 if kind in CELLS else 1 << 16):
                 _, rows = found.setdefault(sheet.name, (sheet, {}))
                 (row,) = struct.unpack_from("<H", self._stream, start + _HEAD_BYTES)
                 rows.setdefault(row, array("L")).append(start)

@@ -46,7 +46,7 @@ def test_a_count_that_is_right_says_nothing(line: str) -> None:
 def test_a_count_that_is_wrong_says_both_figures_with_the_last_message() -> None:
     """Held-back rows count: the figure is of what was sent. The line may stand anywhere below the header."""
     assert mismatches(notice(NOTICE_ROW, "合计,3 户")) == ["the file states 3 rows, and holds 1"]
-    assert mismatches(notice("合计,1 户", NOTICE_ROW, NOTICE_ROW)) == ["the file states 1 rows, and holds 2"]
+    assert mismatches(notice("合计,1 户", NOTICE_ROW, NOTICE_ROW)) == ["the file states 1 row, and holds 2"]
     assert mismatches(notice(("x",), NOTICE_ROW, "合计,2 户")) == []
 
 

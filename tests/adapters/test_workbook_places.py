@@ -166,6 +166,7 @@ def test_a_cell_in_a_comment_is_not_taken_for_the_cell():
     [
         (b'<c r="A2"', b'<c r="A2" t="s"><v>1</v></c><c r="A2"'),
         (b'<row r="2"', b'<row r="2"/><row r="2"'),
+        (b'<row r="2"', b'<row r="' + b"9" * 5000 + b'"/><row r="2"'),
         (b"<worksheet", b'<!DOCTYPE worksheet [<!ENTITY a "b">]><worksheet'),
     ],
 )
