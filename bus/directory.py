@@ -18,6 +18,7 @@ from bus import documents, limits
 from bus.directory_rules import DirectoryRefused as DirectoryRefused  # noqa: PLC0414 - who loads one catches this
 from bus.directory_rules import log_origin as log_origin  # noqa: PLC0414 - the names of a member's keys
 from bus.directory_rules import prekey_signed_bytes as prekey_signed_bytes  # noqa: PLC0414 - likewise
+from bus.directory_rules import refused
 from bus.directory_rules import witness_name as witness_name  # noqa: PLC0414 - likewise
 from bus.sealing.batch import signature_holds
 from schemas.v1 import federation_pb2
@@ -102,9 +103,9 @@ class Directory:
         if pinned is not None:
             rules.check_succession(rules.Pin(pinned.body, pinned.sha256, keys), body, signed)
         if body.issued_at_ms > now_ms + limits.CLOCK_SKEW_MS_MAX:
-            raise rules.refused("the directory was issued in the future", "NOT-YET")
+            raise refused("the directory was issued in the future", "NOT-YET")
         if pinned is None and body.expires_at_ms < now_ms:
-            raise rules.refused("the directory has expired", "EXPIRED")
+            raise refused("the directory has expired", "EXPIRED")
         return made
 
     @classmethod
@@ -112,14 +113,6 @@ class Directory:
         """Return the directory of a document that was loaded before and kept where nobody else writes."""
         outer, body = rules.parse(document)
         return cls(body, sha256(outer.body).digest())
-
-    @classmethod
-    def again(cls, document: bytes, now_ms: int) -> "Directory":
-        """Return the directory that was pinned before a restart. DirectoryRefused once it has expired."""
-        directory = cls.pinned(document)
-        if directory.is_over(now_ms):
-            raise rules.refused("the directory has expired", "EXPIRED")
-        return directory
 
     def with_notices(self, notices: Mapping[str, Notice]) -> "Directory":
         """Return this directory with what its members have said of their keys since."""

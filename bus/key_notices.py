@@ -4,7 +4,7 @@
 (2) signed by the agency, by a key of the pinned directory that is valid and that it had not revoked before
 (3) later than the one that is held, and not from the future
 (4) every key that the held one revoked is revoked in it too: nothing is unrevoked
-(5) its prekeys are sound, short-lived, and signed by keys of the agency that are not revoked
+(5) its prekeys are sound, short-lived, and signed by keys of the agency that are not revoked (DirectoryRefused)
 
 Only the agency itself is believed here. That others revoke its keys, or suspend it, is said by a directory.
 """
@@ -88,18 +88,15 @@ def _check_prekeys(notice: Notice, directory: Directory) -> None:
     if any(key.not_after_ms - key.not_before_ms > PREKEY_LIFETIME_MS_MAX for key in notice.prekeys):
         raise _refused(f"{agency} has a prekey that lives too long", "LIFETIME")
     signers = directory.document_keys_ever()[agency].items()
-    try:
-        rules.check_prekeys(
-            agency,
-            notice.prekeys,
-            [
-                public
-                for key_id, public in signers
-                if not directory.is_revoked(agency, key_id) and key_id not in notice.revoked
-            ],
-        )
-    except DirectoryRefused as error:
-        raise _refused(error.cause, error.code.removeprefix("LF-DIRECTORY-")) from None
+    rules.check_prekeys(
+        agency,
+        notice.prekeys,
+        [
+            public
+            for key_id, public in signers
+            if not directory.is_revoked(agency, key_id) and key_id not in notice.revoked
+        ],
+    )
 
 
 def _notice(body: federation_pb2.KeyNoticeBody) -> Notice:

@@ -85,9 +85,9 @@ def _rotated(value: dict[str, Any]) -> Iterator[str]:
 @_rehearse
 @desk
 def revoke(desk: Desk, key_ids: tuple[str, ...], *, last: bool, dry_run: bool) -> None:
-    """Revoke signing keys or prekeys of this agency, here at once and at every member when the notice comes.
+    """Revoke signing keys or prekeys of this agency, here and at every member.
 
-    Nothing comes in any more that a revoked key signed, or under a grant that names one. A revoked prekey is followed by
+    Here at once, and there when the notice comes, within seconds. Nothing comes in any more that a revoked key signed, or under a grant that names one. A revoked prekey is followed by
     another. What was revoked stays revoked. Cut off anywhere and called again, it goes on.
     """
     result = desk.ask("keys.revoke", key_ids=[text.lower() for text in key_ids], last=last, dry_run=dry_run)

@@ -10,8 +10,8 @@ from collections.abc import Collection
 
 from bus import documents, key_notices
 from bus.clock import Clock
-from bus.directory import Directory
-from bus.directory_rules import consent_signed_bytes, prekey_signed_bytes, refused
+from bus.directory import Directory, DirectoryRefused
+from bus.directory_rules import consent_signed_bytes, prekey_signed_bytes
 from bus.errors import Usage
 from bus.keyservice.identities import Identities, public_parts
 from bus.keyservice.pins import Pins
@@ -164,7 +164,11 @@ class Lifecycle:
         known = {bytes(key.key_id) for key in was.signing_keys} | set(self._identities.held())
         strange = [key for key in own.signing_keys if bytes(key.key_id) not in known and not key.revoked]
         if strange or (own.log_vkey, own.witness_vkey) != (was.log_vkey, was.witness_vkey):
-            raise refused(f"it gives {self._agency} a key that {self._agency} did not make", "OTHER-KEYS")
+            raise DirectoryRefused(
+                f"it gives {self._agency} a key that {self._agency} did not make",
+                code="LF-DIRECTORY-OTHER-KEYS",
+                cure="the pinned directory stays in force here; tell the auditor and every registrar at once",
+            )
 
     def retire(self, wanted: bytes) -> None:
         """Destroy a key that is no more in force. Usage for one that is, or is none of ours; one destroyed stays so."""

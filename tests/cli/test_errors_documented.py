@@ -14,7 +14,8 @@ PART = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 
 COMPOSED = {
     "bus/policy/errors.py": ("LF-POLICY-", "bus/policy", {"PolicyError", "_refused"}),
-    "bus/directory.py": ("LF-DIRECTORY-", "bus/directory.py", {"_refused"}),
+    "bus/directory_rules.py": ("LF-DIRECTORY-", "bus/directory", {"refused"}),
+    "bus/key_notices.py": ("LF-NOTICE-", "bus/key_notices.py", {"_refused"}),
 }
 """Where a code is put together: its beginning, where the ends are written, and by which calls."""
 

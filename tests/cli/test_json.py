@@ -26,6 +26,9 @@ VALUES = {
     "BEFORE": "missing.toml",
     "AFTER": "missing.toml",
     "MESSAGES": "missing.jsonl",
+    "ID": "0" * 16,
+    "ID...": "0" * 16,
+    "WHAT": "prekeys",
 }
 """A value for every argument that a command must have."""
 
