@@ -73,6 +73,7 @@ gate-proto:
 
 gate-generated:
 	@$(BIN)/python -m schemas.generate --check
+	@$(BIN)/python -m schemas.plans --check
 
 ci: ## all of it on a clean clone with a new HOME, and the wheel installed alone
 	@.ci/clone
@@ -92,6 +93,7 @@ schemas: setup ## generate code and stubs from the .proto files
 
 baseline: setup ## take the schemas as they are for what must not be broken from now on
 	@mkdir -p $(dir $(BASELINE)) && $(BIN)/buf build --exclude-source-info --output $(BASELINE)
+	@$(BIN)/python -m schemas.plans
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)

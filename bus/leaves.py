@@ -145,9 +145,11 @@ def opening(  # noqa: PLR0913, PLR0917 - each is one fact of the entry
     return leaf_format.encode(entry)
 
 
-def opening_outcome(parts: Parts, envelope: VerifiedEnvelope, index: int, actor: Actor | None, code: str) -> bytes:
-    """Return the entry that says what came of an opening."""
-    entry = _entry(parts, leaf_pb2.KIND_OUTCOME, leaf_pb2.ACTION_OPEN, None)
+def opening_outcome(
+    parts: Parts, envelope: VerifiedEnvelope, index: int, actor: Actor | None, code: str, action: str = "OPEN"
+) -> bytes:
+    """Return the entry that says what came of an opening, or of a disclosure."""
+    entry = _entry(parts, leaf_pb2.KIND_OUTCOME, leaf_pb2.Action.Value(f"ACTION_{action}"), None)
     if actor is not None:
         _act(parts, entry, actor, Statement("", ""))
     _exchange(entry, envelope)

@@ -22,6 +22,7 @@ from audit.store import engine as make_engine
 from bus import config as configuration
 from bus import leaves, store
 from bus.clock import Clock, SystemClock
+from bus.disclosing import Disclosing
 from bus.errors import BusError, NoAnswer
 from bus.handover import Handover, LocalSystem
 from bus.inbound import Inbound
@@ -73,6 +74,7 @@ class Node:
         self.pinned = pinned
         self.outbound = Outbound(parts)
         self.opening = Opening(parts)
+        self.disclosing = Disclosing(parts, self.opening)
         self.oversight = Oversight(parts, self.outbound, self._open_mirror)
         self.subjects = Subjects(parts, self.opening, self.outbound, self.oversight)
         self.inbound = Inbound(parts, Passing(parts, self.outbound, self.oversight), pinned)

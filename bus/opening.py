@@ -59,9 +59,9 @@ class Opening:
         if not wanted:
             raise Usage("no field or class was named", cure="name one with --field or --class")
         envelope, inspection = self.look(message_id)  # (1)
-        stated = _stated(statement, inspection)
-        requests = [self._request(envelope, inspection, name, actor, stated) for name in wanted]
-        self._refuse_or_pass(envelope, inspection, requests, wanted, actor, stated)  # (2)
+        said = stated(statement, inspection)
+        requests = [self._request(envelope, inspection, name, actor, said) for name in wanted]
+        self._refuse_or_pass(envelope, inspection, requests, wanted, actor, said)  # (2)
         missing = tuple(name for name in wanted if name not in inspection.classes)
         if missing:
             raise NotFound(
@@ -70,7 +70,7 @@ class Opening:
                 code="LF-OPEN-NO-SUCH-CLASS",
             )
         token = self._parts.randomness.bytes(32)
-        leaf = leaves.opening(self._parts, envelope, inspection, wanted, actor, stated, requests, token, action)
+        leaf = leaves.opening(self._parts, envelope, inspection, wanted, actor, said, requests, token, action)
         with self._parts.steps("open.leaf"), self._parts.log.transaction(self._parts.append_deadline_s) as transaction:
             index = transaction.append(leaf)  # (3)
         fragments = self._redeem(envelope, wanted, index, token, canonical(requests))  # (4)
@@ -80,6 +80,11 @@ class Opening:
 
     def look(self, message_id: bytes) -> tuple[VerifiedEnvelope, Inspection]:
         """Return a stored message, verified again, and what the key service says of it without opening it."""
+        envelope, _, inspection = self.look_whole(message_id)
+        return envelope, inspection
+
+    def look_whole(self, message_id: bytes) -> tuple[VerifiedEnvelope, bytes, Inspection]:
+        """Return the same, with the envelope's bytes between the two."""
         query = select(store.messages).where(store.messages.c.message_id == message_id)
         with self._parts.engine.connect() as connection:
             row = connection.execute(query).first()
@@ -98,7 +103,7 @@ class Opening:
             ) from error
         try:
             with self._parts.steps("open.inspect"):
-                return envelope, self._parts.keys.inspect(envelope.payload)
+                return envelope, bytes(row.envelope), self._parts.keys.inspect(envelope.payload)
         except SealingError as error:
             # Its sender signed boxes that do not open: possible only where the grant came after the message.
             raise Broken(
@@ -112,10 +117,10 @@ class Opening:
     ) -> dict[str, Decision]:
         """Return what policy would decide on each field for this actor now; opens nothing and leaves no entry."""
         envelope, inspection = self.look(message_id)
-        stated = _stated(statement, inspection)
+        said = stated(statement, inspection)
         wanted = classes_of_fields(envelope.header.type, fields or tuple(_fields(envelope.header.type)))
         return {
-            name: self._parts.bundle.decide(self._request(envelope, inspection, field_class, actor, stated))
+            name: self._parts.bundle.decide(self._request(envelope, inspection, field_class, actor, said))
             for name, field_class in wanted.items()
             if field_class != field_classes.OPEN
         }
@@ -198,7 +203,7 @@ class Opening:
             transaction.append(leaf)
 
 
-def _stated(statement: Statement, inspection: Inspection) -> Statement:
+def stated(statement: Statement, inspection: Inspection) -> Statement:
     """Return the statement; who states no purpose opens for the message's own."""
     return Statement(
         statement.purpose or inspection.purpose,
@@ -225,3 +230,17 @@ def classes_of_fields(type_name: str, fields: Sequence[str]) -> dict[str, str]:
             )
         found[name] = field_classes.field_class(field)
     return found
+
+
+def require_classes(type_name: str, named: Sequence[str]) -> None:
+    """Usage for a class that a message of that type has not got."""
+    known = sorted(field_classes.fields_by_class(registry.descriptor_of(type_name)))
+    for name in named:
+        if name not in known:
+            raise Usage(f"{type_name} has no class {name}", cure=f"its classes are {', '.join(known)}")
+
+
+def fields_of(type_name: str, classes: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return {class: fields} of a type, for these classes."""
+    by_class = field_classes.fields_by_class(registry.descriptor_of(type_name))
+    return {name: [field.name for field in by_class.get(name, ())] for name in classes}

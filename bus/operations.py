@@ -5,7 +5,6 @@ an actor. Decisions are made by the rooms, not here.
 """
 
 import base64
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from bus import health, leaves, limits, store
 from bus.control import Operations
 from bus.errors import Broken, NoAnswer, NotFound, Usage
 from bus.node import Node
-from bus.opening import classes_of_fields
+from bus.opening import classes_of_fields, fields_of, require_classes
 from bus.orders.compose import compose
 from bus.outbound import AlreadySent, Draft, require_sent
 from bus.parts import Actor, Statement
@@ -47,6 +46,7 @@ class NodeOperations:
             "inbox": self.inbox,
             "sent": self.sent,
             "open": self.open,
+            "evidence.disclose": self.disclose,
             "held_back": self.held_back,
             "quarantine": self.quarantine,
             "audit.ask": self.audit_ask,
@@ -205,7 +205,7 @@ class NodeOperations:
             "purpose": inspection.purpose,
             "classes": list(inspection.classes),
             "withheld": list(inspection.withheld),
-            "fields": _fields_of(row.type, inspection.classes),
+            "fields": fields_of(row.type, inspection.classes),
             "problem": "",
         }
 
@@ -214,7 +214,7 @@ class NodeOperations:
         message_id = _message_id(arguments)
         envelope, _ = self._node.opening.look(message_id)
         fields = classes_of_fields(envelope.header.type, arguments.get("fields", []))
-        _require_classes(envelope.header.type, arguments.get("classes", []))
+        require_classes(envelope.header.type, arguments.get("classes", []))
         classes = tuple(set(fields.values()) | set(arguments.get("classes", [])) - {field_classes.OPEN})
         opened = self._node.opening.open(message_id, classes, actor, _statement(arguments))
         whole = MessageToDict(opened.message, preserving_proto_field_name=True)
@@ -229,6 +229,19 @@ class NodeOperations:
             "fields": {name: value for name, value in whole.items() if name in wanted},
             "withheld": list(opened.withheld),
             "entry": opened.log_index,
+        }
+
+    def disclose(self, actor: Actor, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Disclose one compartment of a message as evidence; the leaf is written first."""
+        message_id = _message_id(arguments)
+        envelope, _ = self._node.opening.look(message_id)
+        require_classes(envelope.header.type, arguments["classes"])
+        made = self._node.disclosing.disclose(message_id, arguments["classes"], actor, _statement(arguments))
+        return {
+            "message_id": message_id.hex(),
+            "classes": list(made.classes),
+            "entry": made.log_index,
+            "exhibit": base64.b64encode(made.exhibit).decode(),
         }
 
     def held_back(self, _: Actor, arguments: dict[str, Any]) -> list[dict[str, Any]]:
@@ -383,15 +396,3 @@ def _message_id(arguments: dict[str, Any]) -> bytes:
 
 def _limit(arguments: dict[str, Any]) -> int:
     return max(1, min(int(arguments.get("limit") or 50), limits.INBOX_PAGE_MAX))
-
-
-def _require_classes(type_name: str, named: Sequence[str]) -> None:
-    known = sorted(field_classes.fields_by_class(registry.descriptor_of(type_name)))
-    for name in named:
-        if name not in known:
-            raise Usage(f"{type_name} has no class {name}", cure=f"its classes are {', '.join(known)}")
-
-
-def _fields_of(type_name: str, classes: tuple[str, ...]) -> dict[str, list[str]]:
-    by_class = field_classes.fields_by_class(registry.descriptor_of(type_name))
-    return {name: [field.name for field in by_class.get(name, ())] for name in classes}

@@ -26,6 +26,7 @@ COMMANDS = {
     "held-back": ("bus.cli.lists:held_back", "List rows that could not be sent, with cause and cure."),
     "quarantine": ("bus.cli.lists:quarantine", "List what was refused on arrival."),
     "open": ("bus.cli.open:open_", "Open fields of a message for a stated purpose; it is logged first."),
+    "evidence": ("bus.cli.evidence:evidence", "Open one compartment of one message to a court, and check such a file."),
     "order": ("bus.cli.order:order", "Stop or freeze an account, lift, release, extend, and list orders."),
     "tags": ("bus.cli.tags:tags", "Find that others hold the same value, without reading it."),
     "audit": ("bus.cli.audit:audit", "Verify logs, ask who looked, prove and export entries."),

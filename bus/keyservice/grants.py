@@ -5,7 +5,7 @@ What was taken in is remembered, parsed and with its keys, so that a message cos
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from google.protobuf.message import Message
@@ -49,6 +49,11 @@ class Held:
     keys: Mapping[int, bytes]
     classes: Mapping[int, tuple[str, ...]]
 
+    def place(self, parsed: ParsedEnvelope) -> boxes.Place:
+        """Return what a message's boxes are bound to."""
+        header = parsed.header
+        return boxes.Place(parsed.header_bytes, parsed.public_body, header.salt, header.sequence, self.grant.suite)
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -57,18 +62,32 @@ class Contents:
     type_name: str
     plains: Mapping[tuple[str, ...], bytes]
     withheld: tuple[str, ...]
+    numbers: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+
+    def carried(self) -> list[set[str]]:
+        """Return the classes of which something is set, compartment by compartment, in the order of `plains`."""
+        body = registry.body_type(self.type_name)
+        return [set(split.classes_present(body.FromString(plain))) for plain in self.plains.values()]
+
+    def number_of(self, wanted: Collection[str]) -> int:
+        """Return the number of the compartment that holds these classes and no other; 0 where none does."""
+        for classes, held in zip(self.plains, self.carried(), strict=True):
+            if held and held == set(wanted):
+                return self.numbers[classes]
+        return 0
 
     def message(self) -> Message:
         """Return the message as far as we can read it; what is withheld, and what is public, is absent."""
         return split.join(registry.body_type(self.type_name), b"", self.plains)
 
     def fragments(self, wanted: Collection[str]) -> dict[str, bytes]:
-        """Return {class: fragment} of the wanted classes that the message carries for us."""
+        """Return {class: fragment} of the wanted classes that the message carries for us.
+
+        By the classes that fields have here: in a message of an older release one may stand in a lower class's compartment.
+        """
         found = {
-            name: split.fragment(self.type_name, (name,), plain)
-            for classes, plain in self.plains.items()
-            for name in classes
-            if name in wanted
+            name: b"".join(split.fragment(self.type_name, (name,), plain) for plain in self.plains.values())
+            for name in wanted
         }
         return {name: data for name, data in found.items() if data}
 
@@ -192,7 +211,7 @@ class Grants:
             raise GrantRefused(_NOT_TOGETHER[apart], code=apart)
         if len(parsed.boxes) != len(held.classes):
             raise EnvelopeRefused("the message has not the compartments of its grant", code="LF-SEAL-COMPARTMENT")
-        place = boxes.Place(parsed.header_bytes, parsed.public_body, header.salt, header.sequence, held.grant.suite)
+        place = held.place(parsed)
         plains: dict[tuple[str, ...], bytes] = {}
         withheld: list[str] = []
         for number, ciphertext in parsed.boxes:
@@ -201,9 +220,10 @@ class Grants:
                 withheld += classes
                 continue
             plains[classes] = boxes.open_box(key, number, place, ciphertext)
-            if not split.is_canonical(header.type, classes, plains[classes]):
+            if not split.is_canonical(header.type, classes, plains[classes], header.class_plan):
                 raise cannot_open()  # a field outside its classes, or one that could be read in two ways
-        contents = Contents(header.type, plains, tuple(withheld))
+        numbers = {classes: number for number, classes in held.classes.items()}
+        contents = Contents(header.type, plains, tuple(withheld), numbers)
         if next(islice(subjects_of(contents.message()), limits.SUBJECTS_MAX, None), None) is not None:
             raise EnvelopeRefused("it names more subjects than a log entry holds", code="LF-SEAL-SUBJECTS")
         return contents

@@ -68,6 +68,13 @@ class Pins:
         """The directory that is pinned, even if its time is over; None before there is one."""
         return self._directory
 
+    def directory_document(self) -> bytes:
+        """Return the document of the directory that is pinned. Usage when there is none, Retry once it has expired."""
+        self.directory()
+        document = self._vault.pinned(_DIRECTORY)
+        assert document is not None, "pinned before it was taken up"
+        return document
+
     def bundle(self) -> Bundle:
         """Return the policy bundle. CannotOpen when there is none: without policy nothing is given out."""
         if self._bundle is None:

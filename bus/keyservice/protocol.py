@@ -86,6 +86,12 @@ class Inspection:
     classes: tuple[str, ...]
     withheld: tuple[str, ...]
     subjects: tuple[SubjectValue, ...]
+    compartments: tuple[str, ...] = ()
+
+    @property
+    def together(self) -> tuple[tuple[str, ...], ...]:
+        """The classes that share a box, box by box; only those that we hold and that have a field set."""
+        return tuple(tuple(text.split()) for text in self.compartments)
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,10 @@ class Keys(Protocol):
 
     def open(self, request: OpenRequest) -> dict[str, bytes]:
         """Return {class: fragment}, once, for a committed entry. CannotOpen otherwise."""
+        ...
+
+    def disclose(self, envelope: bytes, request: OpenRequest) -> bytes:
+        """Return an exhibit that opens one compartment of one message, once, for a committed entry. CannotOpen otherwise."""
         ...
 
     def open_shipment(self, payload: bytes) -> bytes:

@@ -22,7 +22,17 @@ from bus.sealing.envelope import ParsedEnvelope
 from bus.sealing.errors import CannotOpen
 from schemas import registry
 
-_ACTIONS = frozenset({leaf_pb2.ACTION_OPEN, leaf_pb2.ACTION_HAND_OVER})
+
+@dataclass(frozen=True)
+class Act:
+    """What an entry entitles to: the actions that it may name, and what policy was asked about."""
+
+    entries: frozenset[int]
+    asked: str
+
+
+OPENING = Act(frozenset({leaf_pb2.ACTION_OPEN, leaf_pb2.ACTION_HAND_OVER}), "open")
+DISCLOSING = Act(frozenset({leaf_pb2.ACTION_DISCLOSE}), "disclose")
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class Judge:
     directory: Directory
     bundle: Bundle
     now_ms: int
+    act: Act = OPENING
 
 
 def check(judge: Judge, request: OpenRequest, parsed: ParsedEnvelope, data: bytes | None, sealed_purpose: str) -> None:
@@ -73,7 +84,7 @@ def _check_binding(judge: Judge, request: OpenRequest, parsed: ParsedEnvelope, e
     classes = sorted(request.classes)
     bound = (
         entry.kind == leaf_pb2.KIND_RECEIPT
-        and entry.action in _ACTIONS
+        and entry.action in judge.act.entries
         and entry.decision == leaf_pb2.DECISION_PERMIT
         and entry.agency == judge.agency
         and entry.exchange == parsed.header.message_id
@@ -95,7 +106,7 @@ def _is_about(judge: Judge, item: Request, parsed: ParsedEnvelope, entry: leaf_p
     """Compare a question with what the message itself, the directory and the entry say: these no caller can choose."""
     facts: Mapping[str, object] = {
         "point": "open",
-        "action": "open",
+        "action": judge.act.asked,
         "agency": judge.agency,
         "agency_type": _type(judge.directory, judge.agency),
         "sender": parsed.header.sender,

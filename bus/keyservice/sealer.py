@@ -23,7 +23,7 @@ from bus.sealing.envelope import BOXES_MAX, LANE_NUMBERS, MESSAGES_MAX, VERSION,
 from bus.sealing.plan import Compartment
 from bus.sealing.signatures import keys_of
 from bus.sealing.suites import CLASSICAL, Suite
-from schemas import field_classes, registry
+from schemas import field_classes, plans, registry
 from schemas.v1 import envelope_pb2
 
 _OVERLAP_MS = 5 * 60 * 1000
@@ -175,6 +175,7 @@ class Sealer:
             policy_serial=request.policy_serial,
             correlation_id=request.correlation_id,
             causation_id=request.causation_id,
+            class_plan=plans.number(request.type_name),
         )
 
     def _grant_for(self, request: SealRequest, directory: Directory, suite: Suite) -> tuple[_Issued, bool]:

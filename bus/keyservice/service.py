@@ -25,8 +25,8 @@ from bus import documents
 from bus.clock import Clock
 from bus.directory import log_origin, witness_name
 from bus.errors import Retry, Usage
-from bus.keyservice import redeem
-from bus.keyservice.grants import Admission, Grants
+from bus.keyservice import attesting, redeem
+from bus.keyservice.grants import Admission, Contents, Grants
 from bus.keyservice.identities import Identities, public_parts
 from bus.keyservice.lifecycle import Lifecycle
 from bus.keyservice.pins import Pins
@@ -38,7 +38,7 @@ from bus.keyservice.tags import TagShares
 from bus.keyservice.vault import Vault
 from bus.randomness import Randomness
 from bus.sealing import sm2
-from bus.sealing.envelope import parse_payload
+from bus.sealing.envelope import ParsedEnvelope, parse_header, parse_payload
 from bus.sealing.errors import CannotOpen, SealingError
 from bus.sealing.split import classes_present
 from bus.sealing.suites import SUITES
@@ -204,23 +204,46 @@ class KeyService:
             classes=classes_present(message),
             withheld=contents.withheld,
             subjects=tuple(self._blinded(message, at_ms)),
+            compartments=tuple(" ".join(sorted(names)) for names in contents.carried() if names),
         )
 
     def open(self, request: OpenRequest) -> dict[str, bytes]:
         """Give plaintext for a committed entry, once."""
-        self._limit_rate()
         parsed = parse_payload(request.payload)
-        contents = self._grants.open(parsed)
-        judge = redeem.Judge(self._agency, self._pins.directory(), self._pins.bundle(), self._clock.now_ms())
-        context = _context(contents.message())
-        purpose = context.purpose if context is not None else ""
-        redeem.check(judge, request, parsed, self._read_leaf(request.log_index), purpose)
+        contents, _ = self._judged(request, parsed, redeem.OPENING)
         fragments = contents.fragments(request.classes)
         if set(fragments) != set(request.classes):
             raise CannotOpen("a class is not here", code="LF-OPEN-NO-SUCH-CLASS")
         if not self._vault.use_entry(request.log_index, sha256(request.token).digest()):
             raise CannotOpen("the entry has been redeemed before", code="LF-OPEN-USED")
         return fragments
+
+    def disclose(self, envelope: bytes, request: OpenRequest) -> bytes:
+        """Give the key of one box of one message, attested and with what it takes to check it, for a committed entry, once.
+
+        The classes asked for must be all that the box holds. The only key that ever leaves: it opens nothing else.
+        """
+        parsed = parse_header(envelope)
+        if parsed.payload != request.payload:
+            raise CannotOpen("the entry is for another opening", code="LF-OPEN-OTHER-ENTRY")
+        contents, leaf = self._judged(request, parsed, redeem.DISCLOSING)
+        held = self._grants.held(parsed.header.grant_id)
+        if held is None:
+            raise CannotOpen("a class is not here", code="LF-OPEN-NO-SUCH-CLASS")
+        directory, serial = self._pins.directory_document(), self._pins.bundle().serial
+        by = attesting.Attester(self._agency, self._signing, directory, serial, self._clock.now_ms())
+        return attesting.disclose(self._vault, by, request, (envelope, parsed, contents, held), leaf)
+
+    def _judged(self, request: OpenRequest, parsed: ParsedEnvelope, act: redeem.Act) -> tuple[Contents, bytes]:
+        """Return a message's contents and the entry that entitles to them; CannotOpen where none does."""
+        self._limit_rate()
+        contents = self._grants.open(parsed)
+        judge = redeem.Judge(self._agency, self._pins.directory(), self._pins.bundle(), self._clock.now_ms(), act)
+        context = _context(contents.message())
+        leaf = self._read_leaf(request.log_index)
+        redeem.check(judge, request, parsed, leaf, context.purpose if context is not None else "")
+        assert leaf is not None, "checked"
+        return contents, leaf
 
     def _limit_rate(self) -> None:
         second = int(self._clock.monotonic_s())

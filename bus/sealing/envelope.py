@@ -53,6 +53,7 @@ class Header:
     correlation_id: bytes
     causation_id: bytes
     suite: int = 1
+    class_plan: int = 0
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ def _header(data: bytes) -> Header:
         correlation_id=header.correlation_id,
         causation_id=header.causation_id,
         suite=header.suite,
+        class_plan=header.class_plan,
     )
 
 

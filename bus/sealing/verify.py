@@ -52,7 +52,7 @@ def check_public_body(parsed: ParsedEnvelope) -> None:
         return
     if known != parsed.header.type:
         raise EnvelopeRefused("a type is named in full", code="LF-SEAL-FORM")
-    if not split.is_canonical(known, (field_classes.OPEN,), parsed.public_body):
+    if not split.is_canonical(known, (field_classes.OPEN,), parsed.public_body, parsed.header.class_plan):
         raise EnvelopeRefused("the public body holds fields that are not public", code="LF-SEAL-PUBLIC-BODY")
 
 
