@@ -4,6 +4,7 @@ Each attack is played twice: against the rules, and against the rules with one t
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,9 +13,11 @@ from bus import directory_rules as rules
 from bus import enrolment
 from bus.directory import Directory, DirectoryRefused
 from bus.enrolment import Registrars
+from bus.policy.author import build_body
+from bus.policy.errors import PolicyError
 from bus.sealing.batch import key_id
 from schemas.v1 import federation_pb2
-from tests.keyservice.house import AGENCIES, NOW_MS, House
+from tests.keyservice.house import AGENCIES, NOW_MS, POLICY, House
 
 Change = Callable[[list[federation_pb2.Member]], object]
 Patch = pytest.MonkeyPatch
@@ -258,3 +261,17 @@ def test_a_successor_that_is_over_is_a_step_and_no_more(house: House):
     assert second.is_over(house.clock.at_ms)
     with pytest.raises(DirectoryRefused):
         Directory.load(house.document, pinned=None, now_ms=house.clock.at_ms)
+
+
+def test_a_policy_is_signed_by_registrars_too(house: House, monkeypatch: Patch):
+    """Two banks cannot sign a bundle that gives them what they want: what counts is whom the directory names."""
+    now = house.clock.at_ms
+    old = federation_pb2.PolicyBundle.FromString(house.policy).body
+    body = build_body(POLICY, 2, sha256(old).digest(), now - 1000, now + HOUR_MS)
+    document = house.sign("policy", body, "bank-a", "bank-b")
+    with pytest.raises(PolicyError) as refused:
+        house.services["police-b"].install_policy(document)
+    assert refused.value.code == "LF-POLICY-SIGNATURES"
+    monkeypatch.setattr(Directory, "registrar_keys", Directory.document_keys)
+    house.services["police-b"].install_policy(document)
+    assert house.services["police-b"]._pins.bundle().serial == 2
