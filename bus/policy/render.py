@@ -11,6 +11,7 @@ _VERBS = {
     "seal": "be given",  # the row's agency is the recipient
     "accept": "accept",
     "open": "open",
+    "disclose": "disclose as evidence",
     "send": "send",
     "hand_over": "hand over",
     "search": "search by",

@@ -11,7 +11,16 @@ from bus.policy.guards import GUARDS, Guard
 from bus.policy.model import Request
 from bus.policy.render import render
 from bus.policy.table import Table, failed_goldens, golden_request
-from bus.policy.vocabulary import ACTIONS, AGENCY_TYPES, CASE_STATUSES, CLASSES, KINDS, PAPERS, message_classes
+from bus.policy.vocabulary import (
+    ACTIONS,
+    AGENCY_TYPES,
+    CASE_STATUSES,
+    CLASS_ACTIONS,
+    CLASSES,
+    KINDS,
+    PAPERS,
+    message_classes,
+)
 from tests.policy.federation import NOW_MS, ask, bundle
 
 RULES, GOLDENS, WORDS = bundle().rules, bundle().goldens, bundle().vocabulary
@@ -69,7 +78,7 @@ def requests(draw):
         sender_type=draw(_sampled(AGENCY_TYPES)),
         message_type=draw(_sampled(message_classes())),
         now_ms=NOW_MS,
-        field_class=draw(_sampled(CLASSES)) if action in ("seal", "open") else "",
+        field_class=draw(_sampled(CLASSES)) if action in CLASS_ACTIONS else "",
         purpose=draw(_sampled({*WORDS.purposes, ""})),
         legal_basis=draw(_sampled({*WORDS.bases, ""})),
         sealed_purpose=draw(_sampled({*WORDS.purposes, ""})),
@@ -267,7 +276,7 @@ def test_a_message_that_nobody_may_send_has_no_row_named():
 
 
 def test_the_team_condition_asks_for_membership():
-    """No row names it yet; it holds for members only."""
+    """It holds for members only."""
     request = golden_request(GOLDENS[0], NOW_MS)
     assert not GUARDS["on_team"].holds(request, WORDS)
     assert GUARDS["on_team"].holds(replace(request, on_team=True), WORDS)
@@ -278,7 +287,8 @@ def test_every_row_is_a_sentence():
     sentences = render(bundle())
     assert [sentence.split(":")[0] for sentence in sentences] == [rule.id for rule in RULES]
     assert any(
-        sentence.startswith("FB-03: a telecom MUST NOT be given or open account numbers") for sentence in sentences
+        sentence.startswith("FB-03: a telecom MUST NOT be given, open or disclose as evidence account numbers")
+        for sentence in sentences
     )
     assert all(rule.why in sentence for rule, sentence in zip(RULES, sentences, strict=True))
 
