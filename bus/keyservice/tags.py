@@ -7,6 +7,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 from audit import leaf as leaf_format
 from audit.errors import AuditError
@@ -64,7 +65,8 @@ class TagShares:
         digest = batch_digest(epoch, elements)
         self._require_entry(self._read_leaf(log_index), digest, len(elements))
         self._spend(len(elements))
-        if not self._vault.use_entry(log_index, digest):
+        # The same batch may come again, after a crash, under another entry: a token is a batch under its entry.
+        if not self._vault.use_entry(log_index, sha256(log_index.to_bytes(8, "big") + digest).digest()):
             raise Refused("that entry has been used before", cure="ask anew", code="LF-TAG-USED")
         made = voprf.evaluate(share, blinded, self._randomness)
         return [*made.elements, made.proof]
