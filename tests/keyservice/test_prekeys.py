@@ -24,6 +24,7 @@ from bus.sealing.envelope import parse_header
 from bus.sealing.errors import CannotOpen, GrantRefused
 from schemas.v1 import federation_pb2
 from tests.keyservice.house import NOW_MS, House, SeededRandomness, seal_request
+from tests.sealing.with_suites import use_suite
 
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
@@ -323,3 +324,21 @@ def test_a_destroyed_prekeys_refusal_tells_no_key(house: House) -> None:
     assert refused.value.code == "LF-SEAL-GRANT-PREKEY-DESTROYED"
     assert not issubclass(GrantRefused, CannotOpen)
     assert replace(house.services["police-a"]._prekeys.gone()[0]).secret == b""
+
+
+def test_the_x_wing_key_follows_with_the_prekey(house: House) -> None:
+    """Under suite 2 a grant is sealed to the new X-Wing key; the one of before does not open it."""
+    use_suite(house, 2)
+    before = house.services["police-a"]._prekeys.newest()
+    _announce(house, "police-a")
+    payload = parse_header(_sealed(house, 1)).payload
+    service = house.services["police-a"]
+    newest = service._prekeys.newest()
+    assert newest.x_wing != before.x_wing
+    assert house.services["bank-a"]._pins.directory().prekey("police-a", house.clock.at_ms).x_wing == newest.x_wing
+    service._prekeys._held[newest.key_id] = replace(newest, x_wing_seed=before.x_wing_seed)
+    with pytest.raises(GrantRefused):
+        service.admit(payload)
+    service._prekeys._held[newest.key_id] = newest
+    service._prekeys._private.clear()
+    assert service.admit(payload) == ""
