@@ -62,9 +62,7 @@ def test_a_node_that_is_well_is_said_to_be(simulation: Simulation, doctor: Docto
     stage.send_notice(simulation)
     simulation.run()
     findings = doctor("bank-a")
-    parts = (
-        "permissions,keys,enrolment,disk,database,node,witnesses,receipts,quarantine,held back,numbers,validity,hand-over,clock"
-    )
+    parts = "permissions,keys,enrolment,disk,database,node,witnesses,receipts,quarantine,held back,numbers,validity,hand-over,clock"
     assert set(parts.split(",")) <= set(findings)
     assert all(item["ok"] for item in findings.values()), findings
 
