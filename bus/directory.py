@@ -9,6 +9,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 
 from google.protobuf.message import DecodeError
@@ -133,7 +134,7 @@ class Directory:
         """The digest of the body that this one follows; empty in the first."""
         return bytes(self._body.previous_sha256)
 
-    @property
+    @cached_property
     def state_sha256(self) -> bytes:
         """A digest that changes with the directory and with each key revoked since: what grants are made for."""
         revoked = sorted((agency, key_id) for agency, notice in self._notices.items() for key_id in notice.revoked)

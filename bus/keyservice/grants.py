@@ -5,8 +5,10 @@ What was taken in is remembered, parsed and with its keys, so that a message cos
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 
@@ -48,6 +50,7 @@ class Held:
     grant: boxes.Grant
     keys: Mapping[int, bytes]
     classes: Mapping[int, tuple[str, ...]]
+    numbers: Mapping[tuple[str, ...], int]
 
     def place(self, parsed: ParsedEnvelope) -> boxes.Place:
         """Return what a message's boxes are bound to."""
@@ -55,14 +58,13 @@ class Held:
         return boxes.Place(parsed.header_bytes, parsed.public_body, header.salt, header.sequence, self.grant.suite)
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """What we can read of a message: the plaintext of each compartment that is ours, and the classes withheld from us."""
 
     type_name: str
     plains: Mapping[tuple[str, ...], bytes]
     withheld: tuple[str, ...]
-    numbers: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    numbers: Mapping[tuple[str, ...], int] = MappingProxyType({})
 
     def carried(self) -> list[set[str]]:
         """Return the classes of which something is set, compartment by compartment, in the order of `plains`."""
@@ -116,7 +118,9 @@ class Grants:
 
     def _remember(self, grant: boxes.Grant, keys: Mapping[int, bytes]) -> Held:
         classes = {item.compartment: boxes.classes_of(grant, item.compartment) for item in grant.body.compartments}
-        held = self._remembered[grant.grant_id] = Held(grant, keys, classes)
+        held = self._remembered[grant.grant_id] = Held(
+            grant, keys, classes, {names: number for number, names in classes.items()}
+        )
         if len(self._remembered) > _REMEMBERED_MAX:
             self._remembered.popitem(last=False)
         return held
@@ -222,8 +226,7 @@ class Grants:
             plains[classes] = boxes.open_box(key, number, place, ciphertext)
             if not split.is_canonical(header.type, classes, plains[classes], header.class_plan):
                 raise cannot_open()  # a field outside its classes, or one that could be read in two ways
-        numbers = {classes: number for number, classes in held.classes.items()}
-        contents = Contents(header.type, plains, tuple(withheld), numbers)
+        contents = Contents(header.type, plains, tuple(withheld), held.numbers)
         if next(islice(subjects_of(contents.message()), limits.SUBJECTS_MAX, None), None) is not None:
             raise EnvelopeRefused("it names more subjects than a log entry holds", code="LF-SEAL-SUBJECTS")
         return contents

@@ -8,8 +8,7 @@ place, it was made for.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -29,6 +28,7 @@ _BOX = b"lianfang/1 box\x00"
 _COMMITMENT = b"lianfang/1 commitment\x00"
 _WRAP = b"lianfang/1 wrap\x00"
 _GRANT = b"lianfang/1 grant\x00"
+_ZERO_NONCE = bytes(12)
 KEY_BYTES = 32
 EPOCH_MS_MAX = 3_600_000
 """How long class keys are used: no grant is for longer."""
@@ -143,24 +143,21 @@ def parse_grant(document: bytes) -> Grant:
         wraps,
         outer.signature,
         document,
-        _terms(body),
+        _terms(grant_id(outer.body, suite), body),
         outer.ml_dsa_65_signature,
     )
 
 
-def _terms_of(header: Header) -> tuple[object, ...]:
+def _terms(grant_id_: bytes, body: envelope_pb2.GrantBody) -> tuple[object, ...]:
     return (
-        header.suite,
-        header.sender,
-        header.sender_key_id,
-        header.type,
-        header.recipients,
-        header.policy_serial,
+        grant_id_,
+        body.suite,
+        body.sender,
+        body.sender_key_id,
+        body.type,
+        tuple(body.recipients),
+        body.policy_serial,
     )
-
-
-def _terms(body: envelope_pb2.GrantBody) -> tuple[object, ...]:
-    return (body.suite, body.sender, body.sender_key_id, body.type, tuple(body.recipients), body.policy_serial)
 
 
 def _body_in_form(body: envelope_pb2.GrantBody) -> bool:
@@ -198,7 +195,16 @@ def why_not(header: Header, grant: Grant) -> str:
     Same suite, type, sender, recipients and policy, and sent in the grant's time. All of it stands in the clear.
     """
     body = grant.body
-    if header.grant_id == grant.grant_id and _terms_of(header) == grant.terms:
+    said = (
+        header.grant_id,
+        header.suite,
+        header.sender,
+        header.sender_key_id,
+        header.type,
+        header.recipients,
+        header.policy_serial,
+    )
+    if said == grant.terms:
         in_time = body.not_before_ms <= header.sent_at_ms <= body.not_after_ms
         return "" if in_time else "LF-SEAL-GRANT-EPOCH"
     if header.suite != body.suite:
@@ -214,30 +220,42 @@ def classes_of(grant: Grant, compartment: int) -> tuple[str, ...]:
     return ()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Place:
-    """The message that a box belongs to: its header as carried, its public body, and what its key is derived from."""
+    """The message that a box belongs to: its header as carried, its public body, and what its key is derived from.
+
+    `bound` is what every box of the message is bound to, `keyed` what every key of it is derived from but the compartment.
+    Nobody changes one; it is not frozen because one is made for each message, and freezing costs as much as a box's hash.
+    """
 
     header: bytes
     public_body: bytes
     salt: bytes
     sequence: int
     suite: Suite = CLASSICAL
+    bound: bytes = field(init=False)
+    keyed: bytes = field(init=False)
 
-    @cached_property
-    def bound(self) -> bytes:
-        """What every box of the message is bound to."""
-        return len(self.header).to_bytes(4, "big") + self.header + self.public_body
+    def __post_init__(self) -> None:
+        self.bound = len(self.header).to_bytes(4, "big") + self.header + self.public_body
+        self.keyed = self.sequence.to_bytes(8, "big") + self.salt
 
 
 def close(key: bytes, compartment: int, place: Place, plain: bytes) -> bytes:
     """Return a box's ciphertext."""
-    return place.suite.encrypt(message_key(key, compartment, place), plain, _associated(compartment, place))
+    return place.suite.aead(message_key(key, compartment, place)).encrypt(
+        _ZERO_NONCE, plain, _associated(compartment, place)
+    )
 
 
 def open_box(key: bytes, compartment: int, place: Place, ciphertext: bytes) -> bytes:
     """Return a box's plaintext. CannotOpen, always the same, when anything is not as it was sealed."""
-    return open_with_message_key(message_key(key, compartment, place), compartment, place, ciphertext)
+    try:
+        return place.suite.aead(message_key(key, compartment, place)).decrypt(
+            _ZERO_NONCE, ciphertext, _associated(compartment, place)
+        )
+    except InvalidTag:
+        raise cannot_open() from None
 
 
 def open_with_message_key(key: bytes, compartment: int, place: Place, ciphertext: bytes) -> bytes:
@@ -245,16 +263,14 @@ def open_with_message_key(key: bytes, compartment: int, place: Place, ciphertext
     if len(key) != KEY_BYTES:
         raise cannot_open()
     try:
-        return place.suite.decrypt(key, ciphertext, _associated(compartment, place))
+        return place.suite.aead(key).decrypt(_ZERO_NONCE, ciphertext, _associated(compartment, place))
     except InvalidTag:
         raise cannot_open() from None
 
 
 def message_key(key: bytes, compartment: int, place: Place) -> bytes:
     """Return the key of one box of one message. Disclosed, it opens that box and no other."""
-    return place.suite.derive(
-        key, b"%b%c%b%b" % (_MESSAGE_KEY, compartment, place.sequence.to_bytes(8, "big"), place.salt)
-    )
+    return place.suite.derive(key, b"%b%c%b" % (_MESSAGE_KEY, compartment, place.keyed))
 
 
 def _associated(compartment: int, place: Place) -> bytes:

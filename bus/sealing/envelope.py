@@ -1,8 +1,7 @@
 """The wire format: bytes to values, strictly. What parses must serialise to the same bytes again; caps on everything."""
 
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -33,8 +32,7 @@ _Kind = TypeVar("_Kind", bound=Message)
 LANE_NUMBERS = {name: number for number, name in _LANES.items()}
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """The clear half of the common header."""
 
     salt: bytes
@@ -56,8 +54,7 @@ class Header:
     class_plan: int = 0
 
 
-@dataclass(frozen=True)
-class ParsedEnvelope:
+class ParsedEnvelope(NamedTuple):
     """An envelope in form; nobody has been held to it yet."""
 
     header: Header

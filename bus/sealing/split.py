@@ -111,7 +111,9 @@ def is_canonical(type_name: str, classes: tuple[str, ...], data: bytes, class_pl
     """
     try:
         if class_plan is None or class_plan == plans.number(type_name):
-            return fragment(type_name, classes, data) == data
+            narrow = _narrow(type_name, classes).FromString(data)
+            narrow.DiscardUnknownFields()
+            return narrow.SerializeToString(deterministic=True) == data
         plan = plans.plan(type_name, class_plan)
         if plan is None:
             return _fits_later_plan(type_name, classes, data)

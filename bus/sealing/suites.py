@@ -18,15 +18,40 @@ from audit import tree
 
 _BLOCK_BYTES = 64
 _INNER, _OUTER = (bytes(value ^ pad for value in range(256)) for pad in (0x36, 0x5C))
-_ZERO_NONCE = bytes(12)
 _TAG_BYTES = 16
 _SM4_KEY_BYTES, _NONCE_BYTES = 16, 12
 _Of = Callable[[bytes], bytes]
 
 
+class Sm4Gcm:
+    """SM4-GCM (RFC 8998) under a message key of 32 bytes, with the face of AESGCM.
+
+    SM4's key is half of it. The nonce comes from the other half, whatever the caller says, so that among very many messages
+    two equal keys of 128 bits are not yet one key stream.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key, self._nonce = key[:_SM4_KEY_BYTES], key[_SM4_KEY_BYTES : _SM4_KEY_BYTES + _NONCE_BYTES]
+
+    def encrypt(self, _: bytes, plain: bytes, associated: bytes) -> bytes:
+        """Return ciphertext and tag."""
+        encryptor = Cipher(SM4(self._key), modes.GCM(self._nonce)).encryptor()
+        encryptor.authenticate_additional_data(associated)
+        ciphertext = encryptor.update(plain) + encryptor.finalize()
+        return ciphertext + encryptor.tag
+
+    def decrypt(self, _: bytes, ciphertext: bytes, associated: bytes) -> bytes:
+        """Return the text. InvalidTag for whatever does not open."""
+        if len(ciphertext) < _TAG_BYTES:
+            raise InvalidTag
+        decryptor = Cipher(SM4(self._key), modes.GCM(self._nonce, ciphertext[-_TAG_BYTES:])).decryptor()
+        decryptor.authenticate_additional_data(associated)
+        return decryptor.update(ciphertext[:-_TAG_BYTES]) + decryptor.finalize()
+
+
 @dataclass(frozen=True)
 class Suite:
-    """A suite. `encrypt` and `decrypt` take a message key, the text and the associated data."""
+    """A suite."""
 
     number: int
     name: str
@@ -35,9 +60,8 @@ class Suite:
     node_hash: Callable[[bytes, bytes], bytes]
     derive: Callable[[bytes, bytes], bytes]
     """HMAC over the suite's hash: class key and label in, message key of 32 bytes out."""
-    encrypt: Callable[[bytes, bytes, bytes], bytes]
-    decrypt: Callable[[bytes, bytes, bytes], bytes]
-    """Raises InvalidTag for whatever does not open."""
+    aead: Callable[[bytes], AESGCM | Sm4Gcm]
+    """Of a message key; its nonce is zero, for the key is used once."""
     wraps_with_x_wing: bool = False
     signs_with_sm2: bool = False
     signs_with_ml_dsa_65_too: bool = False
@@ -72,35 +96,6 @@ def _sha256(data: bytes) -> bytes:
     return sha256(data).digest()
 
 
-def _aes_encrypt(key: bytes, plain: bytes, associated: bytes) -> bytes:
-    return AESGCM(key).encrypt(_ZERO_NONCE, plain, associated)
-
-
-def _aes_decrypt(key: bytes, ciphertext: bytes, associated: bytes) -> bytes:
-    return AESGCM(key).decrypt(_ZERO_NONCE, ciphertext, associated)
-
-
-def _sm4_gcm(key: bytes, tag: bytes | None) -> Cipher[modes.GCM]:
-    # SM4's key is half of a message key. The nonce comes from the other half, so that among very many messages two equal
-    # keys of 128 bits are not yet one key stream.
-    return Cipher(SM4(key[:_SM4_KEY_BYTES]), modes.GCM(key[_SM4_KEY_BYTES : _SM4_KEY_BYTES + _NONCE_BYTES], tag))
-
-
-def _sm4_encrypt(key: bytes, plain: bytes, associated: bytes) -> bytes:
-    encryptor = _sm4_gcm(key, None).encryptor()
-    encryptor.authenticate_additional_data(associated)
-    ciphertext = encryptor.update(plain) + encryptor.finalize()
-    return ciphertext + encryptor.tag
-
-
-def _sm4_decrypt(key: bytes, ciphertext: bytes, associated: bytes) -> bytes:
-    if len(ciphertext) < _TAG_BYTES:
-        raise InvalidTag
-    decryptor = _sm4_gcm(key, ciphertext[-_TAG_BYTES:]).decryptor()
-    decryptor.authenticate_additional_data(associated)
-    return decryptor.update(ciphertext[:-_TAG_BYTES]) + decryptor.finalize()
-
-
 def _sm3_leaf(data: bytes) -> bytes:
     return sm3(b"\x00" + data)
 
@@ -109,8 +104,8 @@ def _sm3_node(left: bytes, right: bytes) -> bytes:
     return sm3(b"\x01" + left + right)
 
 
-_AES = (_sha256, tree.leaf_hash, tree.node_hash, hmac_sha256, _aes_encrypt, _aes_decrypt)
-_SM = (sm3, _sm3_leaf, _sm3_node, hmac_sm3, _sm4_encrypt, _sm4_decrypt)
+_AES = (_sha256, tree.leaf_hash, tree.node_hash, hmac_sha256, AESGCM)
+_SM = (sm3, _sm3_leaf, _sm3_node, hmac_sm3, Sm4Gcm)
 CLASSICAL = Suite(1, "X25519, AES-256-GCM, SHA-256, Ed25519", *_AES)
 SUITES = {
     suite.number: suite

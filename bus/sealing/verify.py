@@ -9,7 +9,8 @@ from bus.sealing import split
 from bus.sealing.batch import root_of, signed_bytes
 from bus.sealing.envelope import ParsedEnvelope, parse_header
 from bus.sealing.errors import EnvelopeRefused
-from bus.sealing.signatures import Signatures, all_hold, keys_of
+from bus.sealing.signatures import Signatures, SigningKeys, all_hold, keys_of
+from bus.sealing.suites import CLASSICAL
 from schemas import field_classes, registry
 from schemas.errors import UnknownType
 
@@ -60,7 +61,9 @@ def _hold_to(parsed: ParsedEnvelope, directory: Directory, key: bytes | None) ->
     if key is None:
         raise EnvelopeRefused("the sender's key is not in the member directory", code="LF-SEAL-UNKNOWN-KEY")
     header, place, suite = parsed.header, parsed.place, parsed.suite
-    keys = keys_of(suite, directory.member(header.sender), header.sender_key_id, key)
+    keys = SigningKeys(key)
+    if suite is not CLASSICAL:
+        keys = keys_of(suite, directory.member(header.sender), header.sender_key_id, key)
     root = root_of(parsed.payload, place, suite)
     if root is None or not all_hold(
         suite, keys, signed_bytes(header.sender, place.size, root), Signatures(place.signature, place.second)

@@ -285,7 +285,7 @@ def test_types_have_their_own_grants(house: House, pair):
         ({"grant_id": bytes(16)}, "OTHER"),
         ({"sender_key_id": bytes(8)}, "OTHER"),
     ):
-        assert boxes.why_not(replace(header, **change), grant) == f"LF-SEAL-GRANT-{code}"
+        assert boxes.why_not(header._replace(**change), grant) == f"LF-SEAL-GRANT-{code}"
 
 
 def test_domain_strings_keep_uses_apart():
