@@ -117,6 +117,9 @@ class KeyServiceProcess:
                 continue
             _log.warning("keyservice.restart", attempts=starts)
             starts += 1
+            if self._child is not None:
+                _close_pipes(self._child)
+                self._child = None
             try:
                 self._child = self._spawn()
             except (Usage, OSError) as error:
@@ -125,8 +128,9 @@ class KeyServiceProcess:
 
 def _drain(stream: IO[bytes]) -> None:
     """Read what a child says, so that it never waits for a reader."""
-    while stream.read(65536):
-        pass
+    with stream:
+        while stream.read(65536):
+            pass
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
@@ -137,8 +141,14 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
-    if child.stdout is not None:
-        child.stdout.close()
+    _close_pipes(child)
+
+
+def _close_pipes(child: "subprocess.Popen[bytes]") -> None:
+    """Let go of the pipes to a child that has ended; its words on standard error are `_drain`'s to close."""
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def key_client(keys: configuration.Keys, directory: Path) -> KeyClient:

@@ -264,5 +264,5 @@ class KeyClient:
 def _down(why: str) -> KeyServiceUnavailable:
     return KeyServiceUnavailable(
         f"the key service does not answer ({why})",
-        cure="the node starts it again by itself; if this goes on, see logs/keyservice.log",
+        cure="its node, or under [keys.apart] its service manager, starts it again; if this goes on, see logs/keyservice.log",
     )

@@ -1,6 +1,7 @@
 """The key service as the process it is: its socket, its end, and kill -9 in the middle."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,15 +17,18 @@ import pytest
 
 from audit import store as log_store
 from audit.store import create_tables, engine
+from bus.config import Keys as KeySettings
 from bus.directory import DirectoryRefused
 from bus.errors import Broken, BusError, Retry, Usage
 from bus.keyservice import errors, server, wire
 from bus.keyservice.client import KeyClient
 from bus.keyservice.protocol import Keys, KeyServiceUnavailable
+from bus.keyservice.rekey import rekey
 from bus.keyservice.server import SOCKET_NAME, Server
 from bus.keyservice.vault import Vault
 from bus.keyservice.vault_tables import used_entries
 from bus.policy.errors import PolicyError
+from bus.process import KeyServiceProcess
 from bus.randomness import SystemRandomness
 from bus.sealing.envelope import parse_header
 from bus.sealing.errors import CannotOpen, GrantRefused
@@ -348,3 +352,51 @@ def test_the_vault_of_another_agency_is_not_served(node: Node):
         [sys.executable, "-m", "bus.keyservice", str(node.directory)], cwd=ROOT, capture_output=True, check=False
     )
     assert refused.stderr.startswith(b"LF-KEYS-OTHER-AGENCY: the vault holds the keys of police-a")
+
+
+def test_a_node_beside_a_key_service_of_another_user_starts_none(node: Node):
+    """Under [keys.apart] a node starts no key service; one that is not there is said, with exit code 75."""
+    shutil.rmtree(node.directory / "keys")
+    (node.directory / "node.toml").write_text(
+        f'agency = "police-a"\n[keys.apart]\nsocket = "{node.directory}/apart.sock"\nuser = "{os.getuid()}"\n'
+        'node_user = "nobody"\ngroup = "nobody"\nvault = "/nowhere"\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "bus.process", str(node.directory)],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        timeout=100,
+    )
+    assert (done.returncode, done.stderr.partition(b":")[0]) == (75, b"LF-KEYS-UNAVAILABLE"), done.stderr
+    assert not (node.directory / "logs" / "keyservice.log").exists()
+
+
+def test_a_passphrase_that_a_node_inherits_reaches_its_key_service(node: Node, tmp_path: Path):
+    """A descriptor named in node.toml is handed on to the key service, and gives its secret again when that is started anew."""
+    (tmp_path / "words").write_text("correct horse battery staple")
+    with (tmp_path / "words").open("rb") as inherited:
+        table = {"provider": "passphrase", "passphrase": {"source": f"descriptor:{inherited.fileno()}"}}
+        keys = KeySettings.model_validate(table | {"former": {}})
+        rekey(node.directory, keys, SystemRandomness())
+        (node.directory / "node.toml").write_text(
+            f'agency = "police-a"\n[keys]\nprovider = "passphrase"\n'
+            f'[keys.passphrase]\nsource = "descriptor:{inherited.fileno()}"\n'
+        )
+        service = KeyServiceProcess(node.directory, keys.descriptors())
+        service.start()
+        first = service.pid
+        os.kill(first, signal.SIGKILL)
+        assert wait_until(lambda: service.pid not in (0, first), 60.0)
+        client = KeyClient(node.directory / "keys" / SOCKET_NAME, deadline_s=20)
+        assert wait_until(lambda: _answers(client), 60.0)
+        assert client.state()["provider"] == "passphrase"
+        client.close()
+        service.stop()
+
+
+def _answers(client: KeyClient) -> bool:
+    try:
+        return client.public_keys().agency == "police-a"
+    except KeyServiceUnavailable:
+        return False
