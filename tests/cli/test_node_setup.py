@@ -84,7 +84,10 @@ def test_what_an_agency_makes_known_holds_no_private_key(made: Path) -> None:
     assert set(facts) == {
         "agency",
         "signing_key",
+        "signing_key_sm2",
+        "signing_key_ml_dsa_65",
         "prekey",
+        "prekey_x_wing",
         "prekey_not_before_ms",
         "prekey_not_after_ms",
         "prekey_signature",
