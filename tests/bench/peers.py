@@ -78,16 +78,6 @@ def clear(kind: type[Message], _: int) -> Peer:
 
 def confluent(kind: type[Message], _: int) -> Peer:
     """Client-side field-level encryption: one key-encryption key per compartment, shared by all who read it."""
-    from confluent_kafka.schema_registry import (
-        Metadata,
-        MetadataTags,
-        Rule,
-        RuleKind,
-        RuleMode,
-        RuleParams,
-        RuleSet,
-        Schema,
-    )
     from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
     from confluent_kafka.schema_registry.rules.encryption.encrypt_executor import FieldEncryptionExecutor
     from confluent_kafka.schema_registry.rules.encryption.localkms.local_driver import LocalKmsDriver
@@ -97,39 +87,7 @@ def confluent(kind: type[Message], _: int) -> Peer:
     LocalKmsDriver.register()
     FieldEncryptionExecutor.register()
     registry = SchemaRegistryClient.new_client({"url": "mock://"})
-    rules = [
-        Rule(
-            f"encrypt{number}",
-            "",
-            RuleKind.TRANSFORM,
-            RuleMode.WRITEREAD,
-            "ENCRYPT",
-            [f"C{number}"],
-            RuleParams(
-                {
-                    "encrypt.kek.name": f"kek{number}",
-                    "encrypt.kms.type": "local-kms",
-                    "encrypt.kms.key.id": f"key{number}",
-                }
-            ),
-            None,
-            None,
-            "ERROR,ERROR",
-            False,
-        )
-        for number in range(len(COMPARTMENTS))
-    ]
-    tags = {f"peer.Notice.{name}": [f"C{number}"] for number, part in enumerate(COMPARTMENTS) for name in part}
-    file = descriptor_pb2.FileDescriptorProto()
-    kind.DESCRIPTOR.file.CopyToProto(file)
-    schema = Schema(
-        base64.b64encode(file.SerializeToString()).decode(),
-        "PROTOBUF",
-        [],
-        Metadata(MetadataTags(tags), None, None),
-        RuleSet(None, rules),
-    )
-    registry.register_schema("notices-value", schema)
+    registry.register_schema("notices-value", _confluent_schema(kind))
     conf = {"auto.register.schemas": False, "use.latest.version": True}
     secret = {"secret": "a secret of the bench"}
     serializer = ProtobufSerializer(kind, registry, conf, rule_conf=secret)
@@ -142,6 +100,41 @@ def confluent(kind: type[Message], _: int) -> Peer:
         return keys.sign(serializer(mine, place))
 
     return Peer("Confluent CSFLE, 4 KEKs + Ed25519", seal, lambda data: deserializer(keys.check(data), place))
+
+
+def _confluent_schema(kind: type[Message]) -> Any:
+    """Return the schema with its tags, and a rule that encrypts each compartment's."""
+    from confluent_kafka.schema_registry import Metadata, MetadataTags, Rule, RuleParams, RuleSet, Schema
+    from confluent_kafka.schema_registry import RuleKind as Kind
+    from confluent_kafka.schema_registry import RuleMode as Mode
+
+    tags = {f"peer.Notice.{name}": [f"C{number}"] for number, part in enumerate(COMPARTMENTS) for name in part}
+    rules = [
+        Rule(
+            name=f"encrypt{number}",
+            doc="",
+            kind=Kind.TRANSFORM,
+            mode=Mode.WRITEREAD,
+            type="ENCRYPT",
+            tags=[f"C{number}"],
+            params=RuleParams(
+                {
+                    "encrypt.kek.name": f"kek{number}",
+                    "encrypt.kms.type": "local-kms",
+                    "encrypt.kms.key.id": f"key{number}",
+                }
+            ),
+            expr=None,
+            on_success=None,
+            on_failure="ERROR,ERROR",
+            disabled=False,
+        )
+        for number in range(len(COMPARTMENTS))
+    ]
+    file = descriptor_pb2.FileDescriptorProto()
+    kind.DESCRIPTOR.file.CopyToProto(file)
+    text = base64.b64encode(file.SerializeToString()).decode()
+    return Schema(text, "PROTOBUF", [], Metadata(MetadataTags(tags), None, None), RuleSet(None, rules))
 
 
 def tink(kind: type[Message], recipients: int) -> Peer:
