@@ -116,6 +116,34 @@ def test_a_refused_opening_is_exit_code_4_with_rule_and_entry(desks: Desks, noti
     assert people.err.startswith("error LF-POLICY-")
 
 
+def test_a_refused_disclosure_writes_no_file(desks: Desks, notice: str, tmp_path: Path) -> None:
+    """Without a mandate nothing is disclosed: exit code 4, an entry of the attempt, and no file; nor is one overwritten."""
+    out = tmp_path / "exhibit"
+    asked = (
+        "evidence",
+        "disclose",
+        notice,
+        "--class",
+        "ACCOUNT_ID",
+        "--purpose",
+        "investigate",
+        "--legal-basis",
+        "CPL54",
+    )
+    typed = desks.at("police-a", *asked, "--case", CASE, "--out", out, "--json")
+    assert typed.code == 4
+    entry = desks.json("police-a", "audit", "leaf", typed.value["entry"])
+    assert (entry["kind"], entry["action"]) == ("KIND_DENIAL", "ACTION_DISCLOSE")
+    assert not out.exists()
+    out.write_text("mine")
+    again = desks.at("police-a", *asked, "--case", CASE, "--out", out, "--json")
+    assert (again.code, again.value["code"], out.read_text()) == (2, "LF-EVIDENCE-EXISTS", "mine")
+    unknown = desks.at(
+        "police-a", "evidence", "disclose", notice, "--class", "GOSSIP", "--out", tmp_path / "x", "--json"
+    )
+    assert unknown.code == 2
+
+
 def test_explain_says_what_may_be_opened_and_opens_nothing(desks: Desks, notice: str) -> None:
     """`policy explain` decides field by field without leaving an entry."""
     before = entries(desks)

@@ -315,7 +315,7 @@ def test_a_message_that_no_entry_could_name_is_refused(simulation: Simulation, h
     classes = ("CASE_META", "RISK", "ACCOUNT_ID", "IDENTITY")
     envelope = _sealed(simulation, "bank-a", notice, "police-a", classes)
     stage.deliver(simulation, "police-a", envelope, "bank-a")
-    assert _quarantined(simulation, "police-a") == ([] if taken else ["LF-SEAL-TOO-LARGE"])
+    assert _quarantined(simulation, "police-a") == ([] if taken else ["LF-SEAL-SUBJECTS"])
     if taken:
         cased = Statement("early_warning", "ATF18", stage.CASE)
         opened = simulation.nodes["police-a"].opening.open(
