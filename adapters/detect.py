@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adapters import table
+from adapters.beginning import beginning_of
 from adapters.catalogue import profiles
 from adapters.decode import encoding_of
 from adapters.errors import FileRefused
@@ -18,6 +19,7 @@ from adapters.model import Fit
 from adapters.papers import UNKNOWN, media_type
 from adapters.profile import Profile
 from adapters.readers import READERS
+from adapters.source_file import Given
 from adapters.tree_fit import Looks
 from adapters.workbook import Opened
 
@@ -45,10 +47,17 @@ class Identified:
 
 def detect(data: bytes) -> str:
     """Return the name of the profile that fits a file. FileRefused when none does, or several do equally well."""
-    found = identify(data)
+    found = identify_beginning(data) or identify(data)
     if found.refused is not None:
         raise found.refused
     return found.fits[0].profile
+
+
+def identify_beginning(given: Given) -> Identified | None:
+    """Say what a large XML or JSON file fits by its beginning; None where that does not tell, or it is another file."""
+    beginning = beginning_of(given)
+    found = identify(beginning) if beginning is not None else None
+    return found if found is not None and found.chosen is not None else None
 
 
 def identify(data: bytes) -> Identified:

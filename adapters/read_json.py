@@ -92,12 +92,11 @@ def _line(data: bytes, place: int, end: int, line: int) -> Element:
 class Reading:
     """Reads one document from a part of the file; `base` bytes of the file stand in front of `data`."""
 
-    elements_max = ELEMENTS_MAX
-
     def __init__(self, data: bytes, start: int, end: int, line: int, base: int = 0) -> None:
         self._data, self._place, self._end = data, start, end
         self._line, self._counted = line, start
         self._base = base
+        self.elements_max = ELEMENTS_MAX
         self._elements = 0
 
     def root(self) -> Element:

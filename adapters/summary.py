@@ -14,7 +14,7 @@ from google.protobuf.json_format import MessageToDict
 
 from adapters.catalogue import profiles
 from adapters.convert import Outcome, convert
-from adapters.detect import Identified, identify
+from adapters.detect import Identified, identify, identify_beginning
 from adapters.errors import FileRefused
 from adapters.model import Converted, Fault, HeldBack
 from adapters.profile import Profile
@@ -44,7 +44,10 @@ def detect_in(given: Given) -> str:
 
 
 def identify_in(given: Given) -> Identified:
-    """Say what a file fits and why. Of a very large table the beginning says it; a tree or a workbook must be seen whole."""
+    """Say what a file fits and why. Of a large table, XML or JSON the beginning says it; a workbook must be seen whole."""
+    found = identify_beginning(given)
+    if found is not None:
+        return found
     size = size_of(given)
     if size > DETECTED_WHOLE_MAX:
         head = head_of(given, DETECTED_WHOLE_MAX)

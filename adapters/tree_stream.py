@@ -73,9 +73,10 @@ def _surveyed(profile: Profile, given: Given) -> tuple[Cuts, Surveyed] | None:
     if size_of(given) <= most:
         return None
     raise refused or FileRefused(
-        f"the {source.format.upper()} has more than {most} bytes, and can be read only whole: {found.why or 'its records are too few'}",
+        f"the {source.format.upper()} has more than {most} bytes, and can be read only whole: "
+        f"{found.why or 'its records are too few'}",
         cure="have it sent in several files",
-        code=f"LF-{source.format.upper()}-SIZE",
+        code={"xml": "LF-XML-SIZE", "json": "LF-JSON-SIZE"}[source.format],
     )
 
 
