@@ -32,6 +32,7 @@ ANSWERS = {
     "PaymentRecallAnswer": "PaymentRecall",
     "StopPaymentResult": "StopPaymentOrder",
     "SubjectAnswer": "SubjectQuery",
+    "TagAnswer": "TagRequest",
     "TransactionTrace": "TransactionQuery",
     "VictimAlertOutcome": "VictimAlert",
     "WatchCheckAnswer": "WatchCheck",

@@ -66,6 +66,7 @@ OFFENCES = {
     "only the RabbitMQ transport speaks AMQP": ("bus/queue.py", "pika"),
     "the topology and the transport in memory": ("bus/transport/topology.py", "pika"),
     "cryptographic primitives are used in few": ("bus/inbound.py", "cryptography"),
+    "the group of match tags": ("bus/inbound.py", "rbcl"),
     "adapters know no network": ("adapters/errors.py", "socket"),
     "policy and sealing decide on values": ("bus/policy/model.py", "sqlalchemy"),
     "what is asked of a key service is values": ("bus/keyservice/protocol.py", "sqlalchemy"),

@@ -83,6 +83,8 @@ def key_service(config: NodeConfig, directory: Path) -> Iterator[Finding]:
 
 
 def _protection(state: dict[str, str]) -> Finding:
+    if not state:  # one that runs inside another process, as in trials
+        return Finding("key service", ok=True, cause="answers; says nothing of how its process is protected")
     open_ways = [name for name in ("core", "trace") if state[name] != "off"]
     if open_ways:
         return wrong(

@@ -16,7 +16,7 @@ _VALUE_BYTES_MAX = 4096
 
 @click.group()
 def tags() -> None:
-    """Find that others hold the same account, number or person, without reading it."""
+    """Find that others hold the same value, without reading it."""
 
 
 @tags.command()
