@@ -73,7 +73,7 @@ class Tags(_Strict):
     """Match tags: who holds the two shares of their key; for a holder, how many values it evaluates for each member."""
 
     authorities: tuple[str, ...] = ()
-    wait_s: float = Field(default=30.0, gt=0, le=3600)
+    wait_s: float = Field(default=5.0, gt=0, le=3600)
     hourly_max: int = Field(default=2000, ge=1)
     daily_max: int = Field(default=20000, ge=1)
 

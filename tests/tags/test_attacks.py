@@ -15,6 +15,7 @@ from bus.tags.group import Element, Scalar
 from bus.tags.normalise import Value, normalise
 from bus.tags.voprf import Blinded, Evaluation
 from tests.simulator import SeededRandomness
+from tests.tags import keyed_hash
 
 RANDOMNESS = SeededRandomness("attacks")
 ONE, OTHER, FOREIGN = (group.random_scalar(RANDOMNESS) for _ in range(3))
@@ -214,3 +215,11 @@ def test_a_plain_keyed_hash_is_refused_where_values_can_be_listed(kind: str) -> 
         tag.local_input(Value(kind, "x"))
     assert refused.value.code == "LF-TAG-LOW-ENTROPY"
     assert tag.local_input(Value("token", "6ba7b8109dad11d180b400c04fd430c8"))
+
+
+def test_a_keyed_hash_of_a_number_gives_the_number_to_who_has_the_key() -> None:
+    """Whoever holds the key of a plain keyed hash reads the number from it by trying; so the documentation says."""
+    key, number = bytes(32), "+8613800138417"
+    assert keyed_hash.found(key, keyed_hash.keyed(key, number), number[:-3], 3)[0] == number
+    with pytest.raises(ValueError, match="not in that range"):
+        keyed_hash.found(key, keyed_hash.keyed(b"\1" * 32, number), number[:-3], 3)
